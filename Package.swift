@@ -1,0 +1,55 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Layers, bottom up; a lower one never imports a higher one (docs/architecture.md):
+//   0 CSlabPlatform   1 SlabPlatform   2 SlabCore   3 Slab   4 SlabTool
+let package = Package(
+  name: "swift-slab",
+  products: [
+    .library(name: "Slab", targets: ["Slab"]),
+    .executable(name: "slab", targets: ["SlabTool"]),
+  ],
+  traits: [
+    .trait(
+      name: "Embedded",
+      description: "Compiles layers 0 to 2 as Embedded Swift, as the check in .ci/run does."
+    )
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .target(name: "CSlabPlatform"),
+    .target(name: "SlabPlatform", dependencies: ["CSlabPlatform"]),
+    .target(name: "SlabCore", dependencies: ["CSlabPlatform", "SlabPlatform"]),
+    .target(name: "Slab", dependencies: ["SlabCore"]),
+    .executableTarget(
+      name: "SlabTool",
+      dependencies: [
+        "Slab", "SlabCore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      resources: [.copy("Resources/transient.ftrace.txt.gz")]
+    ),
+  ]
+)
+
+let embeddedTargets: Set<String> = ["SlabPlatform", "SlabCore"]
+
+for target in package.targets where target.name != "CSlabPlatform" {
+  target.swiftSettings = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+  ]
+  if embeddedTargets.contains(target.name) {
+    target.swiftSettings?.append(
+      .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])))
+  }
+}

@@ -1,0 +1,169 @@
+// The sequences for x86-64. See percpu.h for the layout and the rules.
+//
+// Labels: 1 start, 2 behind the committing store, 3 descriptor, 4 abort, 5 copy loop.
+
+#define SLAB_RSEQ_DESCRIPTOR                                                                     \
+  ".pushsection __rseq_cs, \"aw\"\n\t.balign 32\n"                                               \
+  "3:\n\t.long 0, 0\n\t.quad 1f, (2f - 1f), 4f\n\t.popsection\n\t"                               \
+  "leaq 3b(%%rip), %[scratch]\n\t"                                                               \
+  "movq %[scratch], 8(%[area])\n"                                                                \
+  "1:\n\t"
+
+// The kernel demands the signature in the four bytes before the abort label; as the displacement
+// of an undefined instruction it cannot be mistaken for code.
+#define SLAB_RSEQ_ABORT                                                                          \
+  "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t"                                                \
+  ".byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n"                                                 \
+  "4:\n\tjmp %l[retry]\n\t.popsection\n\t"
+
+// From the sheaf word to the running CPU's sheaf in `sheaf`; jumps to miss if the word is 0.
+#define SLAB_RSEQ_SHEAF                                                                          \
+  "movl 4(%[area]), %k[scratch]\n\t"                                                             \
+  "movq (%[word]), %[sheaf]\n\t"                                                                 \
+  "shlq %[shift], %[scratch]\n\t"                                                                \
+  "shrq $16, %[sheaf]\n\t"                                                                       \
+  "jz %l[miss]\n\t"                                                                              \
+  "addq %[scratch], %[sheaf]\n\t"
+
+// Takes the top object; 0 if the sheaf is empty or closed.
+SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) {
+  uintptr_t object, sheaf, scratch;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      SLAB_RSEQ_SHEAF
+      "movq (%[sheaf]), %[scratch]\n\t"
+      "testq %[scratch], %[scratch]\n\t"
+      "jz %l[miss]\n\t"
+      "movq (%[sheaf], %[scratch]), %[object]\n\t"
+      "subq $8, %[scratch]\n\t"
+      "movq %[scratch], (%[sheaf])\n"
+      SLAB_RSEQ_ABORT
+      : [object] "=&r"(object), [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch)
+      : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : miss, retry);
+  return object;
+miss:
+  return 0;
+}
+
+// Puts an object on top. The comparison with the present top needs no test for an empty sheaf: the
+// word below the first object is `current`, which is no address.
+SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
+  uintptr_t sheaf, scratch, capacity;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      SLAB_RSEQ_SHEAF
+      "movzwl (%[word]), %k[capacity]\n\t"
+      "movq (%[sheaf]), %[scratch]\n\t"
+      "cmpq %[object], (%[sheaf], %[scratch])\n\t"
+      "je %l[twice]\n\t"
+      "cmpq %[capacity], %[scratch]\n\t"
+      "jae %l[miss]\n\t"
+      "movq %[object], 8(%[sheaf], %[scratch])\n\t"
+      "addq $8, %[scratch]\n\t"
+      "movq %[scratch], (%[sheaf])\n"
+      SLAB_RSEQ_ABORT
+      : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [capacity] "=&r"(capacity)
+      : [word] "r"(word), [object] "r"(object), [area] "r"(slab_rseq_area()),
+        [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : miss, twice, retry);
+  return slab_push_done;
+miss:
+  return slab_push_full;
+twice:
+  return slab_push_double_free;
+}
+
+// Takes up to `most` (at least 1) objects from the top; the number taken.
+SLAB_INLINE size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+  uintptr_t sheaf, scratch, count, taken, value;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      SLAB_RSEQ_SHEAF
+      "movq (%[sheaf]), %[count]\n\t"
+      "shrq $3, %[count]\n\t"
+      "jz %l[miss]\n\t"
+      "movq %[most], %[taken]\n\t"
+      "cmpq %[taken], %[count]\n\t"
+      "cmovbq %[count], %[taken]\n\t"
+      "xorl %k[scratch], %k[scratch]\n"
+      "5:\n\t"
+      "movq (%[sheaf], %[count], 8), %[value]\n\t"
+      "movq %[value], (%[objects], %[scratch], 8)\n\t"
+      "decq %[count]\n\t"
+      "incq %[scratch]\n\t"
+      "cmpq %[taken], %[scratch]\n\t"
+      "jb 5b\n\t"
+      "shlq $3, %[count]\n\t"
+      "movq %[count], (%[sheaf])\n"
+      SLAB_RSEQ_ABORT
+      : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [count] "=&r"(count),
+        [taken] "=&r"(taken), [value] "=&r"(value)
+      : [word] "r"(word), [objects] "r"(objects), [most] "r"(most),
+        [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : miss, retry);
+  return taken;
+miss:
+  return 0;
+}
+
+// Puts up to `offered` (at least 1) objects on top; the number put, less if the sheaf fills.
+SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
+                                         size_t offered) {
+  uintptr_t sheaf, scratch, count, room, value;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      SLAB_RSEQ_SHEAF
+      "movzwl (%[word]), %k[room]\n\t"
+      "movq (%[sheaf]), %[count]\n\t"
+      "shrq $3, %[room]\n\t"
+      "shrq $3, %[count]\n\t"
+      "subq %[count], %[room]\n\t"
+      "jbe %l[miss]\n\t"
+      "cmpq %[offered], %[room]\n\t"
+      "cmovaq %[offered], %[room]\n\t"
+      "xorl %k[scratch], %k[scratch]\n"
+      "5:\n\t"
+      "movq (%[objects], %[scratch], 8), %[value]\n\t"
+      "movq %[value], 8(%[sheaf], %[count], 8)\n\t"
+      "incq %[count]\n\t"
+      "incq %[scratch]\n\t"
+      "cmpq %[room], %[scratch]\n\t"
+      "jb 5b\n\t"
+      "shlq $3, %[count]\n\t"
+      "movq %[count], (%[sheaf])\n"
+      SLAB_RSEQ_ABORT
+      : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [count] "=&r"(count),
+        [room] "=&r"(room), [value] "=&r"(value)
+      : [word] "r"(word), [objects] "r"(objects), [offered] "r"(offered),
+        [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : miss, retry);
+  return room;
+miss:
+  return 0;
+}
+
+// Adds to the running CPU's copy of the counter whose copy for CPU 0 is at `first`.
+SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
+  uintptr_t scratch;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      "movl 4(%[area]), %k[scratch]\n\t"
+      "shlq %[shift], %[scratch]\n\t"
+      "addq %[delta], (%[first], %[scratch])\n"
+      SLAB_RSEQ_ABORT
+      : [scratch] "=&r"(scratch)
+      : [first] "r"(first), [delta] "r"(delta), [area] "r"(slab_rseq_area()),
+        [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : retry);
+}

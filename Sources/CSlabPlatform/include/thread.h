@@ -1,0 +1,53 @@
+// Threads of the allocator's own, and the environment.
+
+#ifndef SLAB_THREAD_H
+#define SLAB_THREAD_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Starts a detached thread with every signal blocked: a signal of the process must not run its
+// handler, which may allocate, on a thread that holds the allocator's locks.
+static inline intptr_t slab_thread_start(void *(*entry)(void *), void *argument) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  sigset_t all, before;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0) return -(intptr_t)error;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, 256 * 1024);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  error = pthread_create(&thread, &attributes, entry, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  return -(intptr_t)error;
+}
+
+static inline intptr_t slab_at_fork(void (*prepare)(void), void (*parent)(void),
+                                    void (*child)(void)) {
+  return -(intptr_t)pthread_atfork(prepare, parent, child);
+}
+
+// 1: the variable is set to this value. 0: it is set to something else. -1: it is not set.
+static inline int slab_environment_equals(const char *name, const char *value) {
+  const char *found = getenv(name);
+  return found == NULL ? -1 : strcmp(found, value) == 0;
+}
+
+// Differs between threads that live at the same time; costs no system call and no thread-local.
+static inline uintptr_t slab_thread_identity(void) { return (uintptr_t)__builtin_thread_pointer(); }
+
+static inline void slab_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+#endif

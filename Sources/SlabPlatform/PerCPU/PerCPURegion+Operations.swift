@@ -1,0 +1,140 @@
+// Operations on the running slot's sheaf and counters, and the fence. One interface over both
+// modes; the slow paths use it, the fast path calls the sequences directly (SheafWords.swift).
+
+internal import CSlabPlatform
+internal import Synchronization
+
+extension PerCPURegion {
+  /// Takes one object; 0 if the sheaf is empty or closed.
+  package func pop(_ words: Pointer<SheafWords>) -> UInt {
+    switch mode {
+    case .restartableSequences:
+      return Sheaf.pop(words.address)
+    case .lockedSlots:
+      let slot = runningSlot
+      slotLock(slot).pointee.lock()
+      defer { slotLock(slot).pointee.unlock() }
+      let word = words.pointee.load(mode: .lockedSlots)
+      guard !word.isClosed else { return 0 }
+      let sheaf = Words(at: address(word.first, onSlot: slot))
+      let current = Int(sheaf[0]) / 8
+      guard current > 0 else { return 0 }
+      sheaf[0] = UInt64((current - 1) * 8)
+      return UInt(sheaf[current])
+    }
+  }
+
+  /// Puts one object.
+  package func push(_ words: Pointer<SheafWords>, _ object: UInt) -> Sheaf.Push {
+    switch mode {
+    case .restartableSequences:
+      return Sheaf.push(words.address, object)
+    case .lockedSlots:
+      let slot = runningSlot
+      slotLock(slot).pointee.lock()
+      defer { slotLock(slot).pointee.unlock() }
+      let word = words.pointee.load(mode: .lockedSlots)
+      guard !word.isClosed else { return .full }
+      let sheaf = Words(at: address(word.first, onSlot: slot))
+      let current = Int(sheaf[0]) / 8
+      if current > 0, UInt(sheaf[current]) == object { return .doubleFree }
+      guard current < word.capacity else { return .full }
+      sheaf[current + 1] = UInt64(object)
+      sheaf[0] = UInt64((current + 1) * 8)
+      return .done
+    }
+  }
+
+  /// Takes up to `objects.count` objects into the buffer; the number taken.
+  package func popBatch(
+    _ words: Pointer<SheafWords>, into objects: UnsafeMutableBufferPointer<UInt>
+  ) -> Int {
+    guard let start = objects.baseAddress, objects.count > 0 else { return 0 }
+    switch mode {
+    case .restartableSequences:
+      // SAFETY: the sequence writes at most `count` words to the buffer.
+      return unsafe Int(
+        slab_sheaf_pop_batch(
+          UnsafeRawPointer(bitPattern: words.address), start, objects.count))
+    case .lockedSlots:
+      var taken = 0
+      while taken < objects.count {
+        let object = pop(words)
+        guard object != 0 else { break }
+        // SAFETY: taken < count.
+        unsafe objects[taken] = object
+        taken += 1
+      }
+      return taken
+    }
+  }
+
+  /// Puts objects of the buffer; the number put, from the start of the buffer.
+  package func pushBatch(
+    _ words: Pointer<SheafWords>, _ objects: UnsafeMutableBufferPointer<UInt>
+  ) -> Int {
+    guard let start = objects.baseAddress, objects.count > 0 else { return 0 }
+    switch mode {
+    case .restartableSequences:
+      // SAFETY: the sequence reads at most `count` words of the buffer.
+      return unsafe Int(
+        slab_sheaf_push_batch(
+          UnsafeRawPointer(bitPattern: words.address), start, objects.count))
+    case .lockedSlots:
+      var put = 0
+      // SAFETY: put < count.
+      while put < objects.count, unsafe push(words, objects[put]) == .done { put += 1 }
+      return put
+    }
+  }
+
+  /// Adds to the running slot's copy of counter `index` (0...7) of a block.
+  package func add(_ delta: Int, toCounter index: Int, of block: UInt) {
+    let first = block + UInt(index) * 8
+    switch mode {
+    case .restartableSequences:
+      slab_counter_add(first, Int64(delta))
+    case .lockedSlots:
+      AtomicWord(at: address(first, onSlot: runningSlot)).add(Int64(delta))
+    }
+  }
+
+  /// The sum of a counter over all slots: exact when nobody adds. O(slots).
+  package func sum(ofCounter index: Int, of block: UInt) -> Int {
+    var sum: Int64 = 0
+    for slot in 0..<slotCount {
+      let word = AtomicWord(at: address(block + UInt(index) * 8, onSlot: slot)).load()
+      sum &+= Int64(bitPattern: word)
+    }
+    return Int(sum)
+  }
+
+  /// Waits until no operation runs that may have read an older value of any sheaf word.
+  ///
+  /// One fence serves any number of words that were closed before it: 0.3 to 10 µs. It orders the
+  /// operations' last accesses to the sheaves before everything that the caller does next; without
+  /// it a running sequence could still commit to a sheaf that the caller drains, and the object
+  /// would be in two places.
+  ///
+  /// - Throws: the error of membarrier. Then nothing has been waited for, and no sheaf that was
+  ///   closed may be drained.
+  package func fence() throws(Errno) {
+    switch mode {
+    case .restartableSequences:
+      try SystemCall.membarrier(.privateExpeditedRseq)
+    case .lockedSlots:
+      // An operation reads the word under its slot's lock: whoever takes the lock after us reads
+      // the new one, and whoever had it has finished.
+      for slot in 0..<slotCount {
+        slotLock(slot).pointee.lock()
+        slotLock(slot).pointee.unlock()
+      }
+    }
+  }
+
+  /// Locked slots: the slot of this thread, by a hash of the thread's identity.
+  private var runningSlot: Int {
+    let identity = UInt64(UInt(slab_thread_identity()) >> 6)
+    return Int((identity &* 0x9E37_79B9_7F4A_7C15) >> 40) % slotCount
+  }
+}

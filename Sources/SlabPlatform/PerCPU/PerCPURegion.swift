@@ -1,0 +1,200 @@
+// The memory of the CPU layer: one stride of addresses per slot, a slot being a CPU (restartable
+// sequences) or one of as many locks (locked slots). A block has the same offset in every slot, and
+// a slot's pages are touched only where the slot is used.
+//
+//   offset 0            the slot's lock (locked slots only)
+//   64 ...              counters, 64 bytes a block
+//   8 MiB ... 64 MiB    sheaves, in blocks of 64, 256, 1,024 and 4,096 bytes
+//
+// Blocks of sheaves come from free lists and a mark that only rises until all of them are free.
+// A free block's `current` is 0 on every slot; the list runs through the first object's place of
+// slot 0.
+
+internal import CSlabPlatform
+
+package struct PerCPURegion: ~Copyable {
+  package let mode: PerCPUMode
+  /// CPUs or locks; at least 1.
+  package let slotCount: Int
+  let base: UInt
+  let lock = Lock()
+  // Under `lock`:
+  var countersEnd: UInt = 64
+  var countersCommitted: UInt = Self.commitStep
+  var sheavesEnd: UInt = Self.sheavesStart
+  var sheavesCommitted: UInt = Self.sheavesStart
+  var freeSheaves = InlineArray<4, UInt>(repeating: 0)
+  /// Sheaf blocks that are in use.
+  package private(set) var liveSheaves = 0
+
+  static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
+  static var sheavesStart: UInt { 8 << 20 }
+  private static var commitStep: UInt { 64 << 10 }
+
+  /// Sizes of sheaf blocks in bytes, the first word included.
+  package static var sheafClassCount: Int { 4 }
+  package static func sheafCapacity(ofClass index: Int) -> Int { (64 << (2 * index)) / 8 - 1 }
+
+  /// Reserves the addresses; fewer slots where the limit on address space refuses, since locked
+  /// slots can be shared.
+  package init(mode: PerCPUMode) throws(Errno) {
+    (base, self.mode, slotCount) = try Self.reserve(mode)
+  }
+
+  /// The reservation with its first step usable.
+  private static func reserve(
+    _ wanted: PerCPUMode
+  ) throws(Errno) -> (base: UInt, mode: PerCPUMode, slots: Int) {
+    let processors = SystemCall.configuredProcessorCount
+    var mode = wanted
+    var slots = wanted == .lockedSlots ? min(processors, 64) : processors
+    while true {
+      do throws(Errno) {
+        return (try reserve(slots: slots), mode, slots)
+      } catch {
+        guard slots > 1 else { throw error }
+        mode = .lockedSlots
+        slots = min(slots / 2, 64)
+      }
+    }
+  }
+
+  private static func reserve(slots: Int) throws(Errno) -> UInt {
+    let base = try SystemCall.reserve(bytes: slots * Int(stride))
+    do throws(Errno) {
+      for slot in 0..<slots {
+        try SystemCall.protectReadWrite(
+          at: base + UInt(slot) * stride, bytes: Int(commitStep))
+      }
+    } catch {
+      try? SystemCall.unmap(at: base, bytes: slots * Int(stride))
+      throw error
+    }
+    // The locks need no initialising store: a free lock is all zeros.
+    return base
+  }
+
+  /// Ends the reservation. Nothing may use it any more.
+  package mutating func unmap() {
+    try? SystemCall.unmap(at: base, bytes: slotCount * Int(Self.stride))
+  }
+
+  /// Makes offsets usable on every slot.
+  private func commit(from start: UInt, to end: UInt) throws(Errno) {
+    for slot in 0..<slotCount {
+      try SystemCall.protectReadWrite(
+        at: base + UInt(slot) * Self.stride + start, bytes: Int(end - start))
+    }
+  }
+
+  /// Bytes of address space that can be touched, over all slots.
+  package var committedBytes: Int {
+    slotCount * Int(countersCommitted + sheavesCommitted - Self.sheavesStart)
+  }
+
+  /// Where a block is on a slot, from where it is on slot 0.
+  @inline(__always)
+  package func address(_ first: UInt, onSlot slot: Int) -> UInt {
+    first + UInt(slot) * Self.stride
+  }
+
+  // MARK: - Sheaf blocks
+
+  /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.
+  package mutating func allocateSheaf(ofClass index: Int) -> UInt? {
+    lock.lock()
+    defer { lock.unlock() }
+    let free = freeSheaves[index]
+    if free != 0 {
+      freeSheaves[index] = UInt(Words(at: free)[1])
+      liveSheaves += 1
+      return free
+    }
+    let bytes = UInt(64 << (2 * index))
+    let start = (sheavesEnd + bytes - 1) & ~(bytes - 1)
+    let end = start + bytes
+    if end > sheavesCommitted {
+      guard sheavesCommitted + Self.commitStep <= Self.stride else { return nil }
+      do { try commit(from: sheavesCommitted, to: sheavesCommitted + Self.commitStep) } catch {
+        return nil
+      }
+      sheavesCommitted += Self.commitStep
+    }
+    sheavesEnd = end
+    liveSheaves += 1
+    return base + start
+  }
+
+  /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
+  /// caller has closed it, fenced and drained.
+  package mutating func freeSheaf(_ first: UInt, ofClass index: Int) {
+    lock.lock()
+    defer { lock.unlock() }
+    Words(at: first)[1] = UInt64(freeSheaves[index])
+    freeSheaves[index] = first
+    liveSheaves -= 1
+  }
+
+  /// Gives the memory of the sheaves back if none is in use; the bytes of address space given.
+  package mutating func trim() -> Int {
+    lock.lock()
+    defer { lock.unlock() }
+    guard liveSheaves == 0, sheavesEnd > Self.sheavesStart else { return 0 }
+    let bytes = Int(sheavesCommitted - Self.sheavesStart)
+    for slot in 0..<slotCount {
+      // Where the kernel refuses, the memory stays ours, and `current` is 0 there as well.
+      try? SystemCall.giveBack(
+        at: base + UInt(slot) * Self.stride + Self.sheavesStart, bytes: bytes)
+    }
+    sheavesEnd = Self.sheavesStart
+    freeSheaves = InlineArray(repeating: 0)
+    return bytes * slotCount
+  }
+
+  // MARK: - Counter blocks
+
+  /// Eight counters of 8 bytes, zero on every slot; `nil` if there is no memory for them.
+  ///
+  /// Freed blocks are kept by the caller (a root cache's counters, of which there are few).
+  package mutating func allocateCounters() -> UInt? {
+    lock.lock()
+    defer { lock.unlock() }
+    if countersEnd + 64 > countersCommitted {
+      guard countersCommitted + Self.commitStep <= Self.sheavesStart else { return nil }
+      do { try commit(from: countersCommitted, to: countersCommitted + Self.commitStep) } catch {
+        return nil
+      }
+      countersCommitted += Self.commitStep
+    }
+    defer { countersEnd += 64 }
+    return base + countersEnd
+  }
+
+  // MARK: - fork
+
+  /// Takes every lock, so that a child finds the slots whole.
+  package mutating func prepareForFork() {
+    lock.lock()
+    if mode == .lockedSlots {
+      for slot in 0..<slotCount { slotLock(slot).pointee.lock() }
+    }
+  }
+
+  /// Releases what `prepareForFork` took, in the parent and in the child.
+  package mutating func resumeAfterFork(inChild: Bool) {
+    if mode == .lockedSlots {
+      for slot in 0..<slotCount { slotLock(slot).pointee.unlock() }
+    } else if inChild {
+      // The registration is per process image; whether fork copies it differs between kernels.
+      try? SystemCall.membarrier(.registerPrivateExpeditedRseq)
+    }
+    lock.unlock()
+  }
+
+  /// The lock of a slot; locked slots only.
+  @inline(__always)
+  func slotLock(_ slot: Int) -> Pointer<Lock> {
+    Pointer(address: base + UInt(slot) * Self.stride)!
+  }
+}
+

@@ -1,0 +1,49 @@
+// A pointer to a descriptor of the allocator: a cache, a slab, a group, a list node.
+//
+// Descriptors live in memory that the allocator manages itself, so no owner in the sense of the
+// language can keep them alive; the life cycle does (docs/life-cycle.md says for each state who
+// may still touch what). This type states that once, so that the code of the core does not repeat
+// it at every field.
+
+/// The address of a descriptor that the life cycle keeps alive while somebody may use it.
+///
+/// One word wide; `Optional<Pointer>` as well. Copying it keeps nothing alive.
+@safe @frozen
+package struct Pointer<Pointee: ~Copyable>: Equatable {
+  @usableFromInline package let unsafePointer: UnsafeMutablePointer<Pointee>
+
+  @inlinable @inline(__always)
+  package init(_ unsafePointer: UnsafeMutablePointer<Pointee>) {
+    unsafe self.unsafePointer = unsafePointer
+  }
+
+  /// The descriptor at an address, or `nil` at 0.
+  @inlinable @inline(__always)
+  package init?(address: UInt) {
+    guard let pointer = unsafe UnsafeMutablePointer<Pointee>(bitPattern: address) else {
+      return nil
+    }
+    unsafe self.unsafePointer = pointer
+  }
+
+  @inlinable @inline(__always)
+  package var address: UInt { unsafe UInt(bitPattern: unsafePointer) }
+
+  @inlinable @inline(__always)
+  package var pointee: Pointee {
+    // SAFETY: in bounds, initialised and aligned since only the allocator makes these from
+    // descriptors that it has initialised; alive by the rules of docs/life-cycle.md; exclusive
+    // where it is not atomic by the lock that the field's comment names.
+    unsafeAddress { unsafe UnsafePointer(unsafePointer) }
+    nonmutating unsafeMutableAddress { unsafe unsafePointer }
+  }
+
+  @inlinable @inline(__always)
+  package static func == (left: Self, right: Self) -> Bool {
+    unsafe left.unsafePointer == right.unsafePointer
+  }
+}
+
+extension Pointer: @unchecked Sendable where Pointee: ~Copyable {
+  // An address; what it points to is guarded field by field.
+}

@@ -1,0 +1,59 @@
+// Plain and atomic words at computed addresses: tables and bitmaps in memory that the allocator
+// has mapped, whose length no type can carry.
+
+internal import CSlabPlatform
+package import Synchronization
+
+/// A table of machine words in mapped memory.
+///
+/// Indices are not checked: every user derives them from an address or an index that it has
+/// checked before.
+@safe @frozen
+package struct Words {
+  @usableFromInline let base: UnsafeMutablePointer<UInt64>
+
+  /// The table that begins at a mapped address, which must be a multiple of 8.
+  @inlinable @inline(__always)
+  package init(at address: UInt) {
+    // SAFETY: callers pass addresses of memory that they have mapped and own.
+    unsafe base = UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
+  }
+
+  @inlinable @inline(__always)
+  package subscript(_ index: Int) -> UInt64 {
+    // SAFETY: the index is within the table, see the type's comment.
+    get { unsafe base[index] }
+    nonmutating set { unsafe base[index] = newValue }
+  }
+}
+
+/// One atomic word at an address in mapped memory.
+@safe @frozen
+package struct AtomicWord {
+  @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt64>>
+
+  @inlinable @inline(__always)
+  package init(at address: UInt) {
+    // SAFETY: callers pass the address of a mapped, aligned word that is only used atomically
+    // while it is shared.
+    unsafe word = UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
+  }
+
+  @inlinable @inline(__always)
+  package func load() -> UInt64 { unsafe word.pointee.load(ordering: .acquiring) }
+
+  @inlinable @inline(__always)
+  package func store(_ value: UInt64) { unsafe word.pointee.store(value, ordering: .releasing) }
+
+  @inlinable @inline(__always)
+  package func add(_ delta: Int64) {
+    unsafe word.pointee.wrappingAdd(UInt64(bitPattern: delta), ordering: .relaxed)
+  }
+}
+
+/// Sets mapped memory to zero.
+package func zeroMemory(at address: UInt, bytes: Int) {
+  // SAFETY: callers own the memory.
+  guard let start = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
+  unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+}

@@ -1,0 +1,111 @@
+// One wrapper per system call: the only place where the allocator enters the kernel. Each can be
+// made to fail by `FaultInjection`. None retries; EINTR can come from the futex calls alone, whose
+// callers loop anyway.
+
+internal import CSlabPlatform
+
+package enum SystemCall {
+  /// Turns the shim's "result or -errno" into a result or an error, unless a fault is planned.
+  @inline(__always)
+  private static func perform(
+    _ call: SystemCallSet, _ body: () -> Int
+  ) throws(Errno) -> Int {
+    if let forced = FaultInjection.forcedError(of: call) { throw forced }
+    let result = body()
+    if result < 0 && result >= -4095 { throw Errno(rawValue: Int32(-result)) }
+    return result
+  }
+
+  /// Reserves a range of addresses that cannot be touched yet (mmap, PROT_NONE).
+  package static func reserve(bytes: Int) throws(Errno) -> UInt {
+    UInt(bitPattern: try perform(.reserve) { slab_mmap_reserve(bytes) })
+  }
+
+  /// Ends a reservation (munmap).
+  package static func unmap(at address: UInt, bytes: Int) throws(Errno) {
+    _ = try perform(.unmap) { slab_munmap(address, bytes) }
+  }
+
+  /// Makes reserved pages usable (mprotect); under strict overcommit this is what may fail.
+  package static func protectReadWrite(at address: UInt, bytes: Int) throws(Errno) {
+    _ = try perform(.protect) { slab_mprotect_read_write(address, bytes) }
+  }
+
+  /// Gives the memory of pages back; they read as zeros afterwards (madvise, DONTNEED).
+  package static func giveBack(at address: UInt, bytes: Int) throws(Errno) {
+    _ = try perform(.giveBack) { slab_madvise_dontneed(address, bytes) }
+  }
+
+  /// Membarrier commands, by the kernel's names.
+  package enum MembarrierCommand: Int32 {
+    case registerPrivateExpedited = 16
+    case privateExpedited = 8
+    case registerPrivateExpeditedRseq = 256
+    case privateExpeditedRseq = 128
+  }
+
+  package static func membarrier(_ command: MembarrierCommand) throws(Errno) {
+    _ = try perform(.membarrier) { slab_membarrier(command.rawValue) }
+  }
+
+  /// Sleeps until the word is woken, if it still has the expected value. 0 ns: without a timeout.
+  package static func futexWait(
+    at word: UInt, expecting expected: UInt32, nanoseconds: UInt64 = 0
+  ) throws(Errno) {
+    // SAFETY: the kernel checks the address.
+    _ = try perform(.futex) {
+      unsafe slab_futex_wait(UnsafeRawPointer(bitPattern: word), expected, nanoseconds)
+    }
+  }
+
+  /// Wakes up to `count` sleepers.
+  package static func futexWake(at word: UInt, count: Int32) throws(Errno) {
+    // SAFETY: the kernel only uses the address as a key.
+    _ = try perform(.futex) {
+      unsafe slab_futex_wake(UnsafeRawPointer(bitPattern: word), count)
+    }
+  }
+
+  /// The CPU that the caller runs on, which may have changed when this returns.
+  package static func currentCPU() throws(Errno) -> Int {
+    try perform(.getCPU) { slab_getcpu() }
+  }
+
+  /// Starts a detached thread with all signals blocked.
+  package static func startThread(
+    _ entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?,
+    argument: UInt
+  ) throws(Errno) {
+    // SAFETY: the entry's contract with its argument is the caller's.
+    _ = try perform(.startThread) {
+      unsafe slab_thread_start(entry, UnsafeMutableRawPointer(bitPattern: argument))
+    }
+  }
+
+  /// CPUs that this machine can have; at least 1.
+  package static var configuredProcessorCount: Int { max(1, slab_processor_count()) }
+
+  /// Nanoseconds of the monotonic clock.
+  @inline(__always)
+  package static var monotonicNanoseconds: UInt64 { slab_clock_monotonic() }
+
+  /// Runs the three functions around every fork of the process, from now on.
+  package static func registerForkHandlers(
+    prepare: @convention(c) () -> Void, parent: @convention(c) () -> Void,
+    child: @convention(c) () -> Void
+  ) throws(Errno) {
+    let result = slab_at_fork(prepare, parent, child)
+    if result < 0 { throw Errno(rawValue: Int32(-result)) }
+  }
+
+  /// Whether an environment variable has this value; `nil` if it is not set.
+  package static func environment(_ name: StaticString, equals value: StaticString) -> Bool? {
+    // SAFETY: static strings are zero-terminated and immortal.
+    let answer = unsafe name.utf8Start.withMemoryRebound(to: CChar.self, capacity: 1) { name in
+      unsafe value.utf8Start.withMemoryRebound(to: CChar.self, capacity: 1) { value in
+        unsafe slab_environment_equals(name, value)
+      }
+    }
+    return answer < 0 ? nil : answer == 1
+  }
+}
