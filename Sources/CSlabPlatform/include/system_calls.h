@@ -81,6 +81,8 @@ static inline uint64_t slab_clock_monotonic(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static inline void slab_prefetch(uintptr_t address) { __builtin_prefetch((void *)address); }
+
 static inline _Noreturn void slab_abort(void) { abort(); }
 
 #endif

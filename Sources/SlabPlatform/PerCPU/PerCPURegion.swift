@@ -87,9 +87,13 @@ package struct PerCPURegion: ~Copyable {
     }
   }
 
-  /// Bytes of address space that can be touched, over all slots.
-  package var committedBytes: Int {
-    slotCount * Int(countersCommitted + sheavesCommitted - Self.sheavesStart)
+  /// Bytes that may have been touched, over all slots: an upper bound, since a slot's pages are
+  /// touched only where the slot is used.
+  package var usedBytes: Int {
+    lock.lock()
+    defer { lock.unlock() }
+    func pages(_ bytes: UInt) -> Int { Int((bytes + 4095) & ~4095) }
+    return slotCount * (pages(countersEnd) + pages(sheavesEnd - Self.sheavesStart))
   }
 
   /// Where a block is on a slot, from where it is on slot 0.

@@ -2,15 +2,15 @@
 // "closed". The restartable sequences read the first, the locked slots the second, and a cache has
 // at most one of them set: so the fast path needs no test of the mode, in the wrong mode it misses.
 
-internal import CSlabPlatform
-package import Synchronization
+public import CSlabPlatform
+private import Synchronization
 
-@frozen
+@usableFromInline
 package struct SheafWords: ~Copyable {
   /// For restartable sequences. First, so that its address is the cache's.
-  @usableFromInline let sequenced: Atomic<UInt64>
+  private let sequenced: Atomic<UInt64>
   /// For locked slots; read under the slot's lock.
-  @usableFromInline let locked: Atomic<UInt64>
+  private let locked: Atomic<UInt64>
 
   package init() {
     sequenced = Atomic(0)
@@ -63,6 +63,7 @@ package struct SheafWord: Equatable, Sendable {
 /// The fast path: one restartable sequence each.
 ///
 /// `words` is the address of a cache's `SheafWords`.
+@usableFromInline
 package enum Sheaf {
   /// Takes an object from the running CPU's sheaf; 0 if it is empty, closed or not sequenced.
   @inlinable @inline(__always)
@@ -72,7 +73,7 @@ package enum Sheaf {
   }
 
   /// What became of a push.
-  @frozen
+  @usableFromInline @frozen
   package enum Push { case done, full, doubleFree }
 
   /// Puts an object on the running CPU's sheaf.

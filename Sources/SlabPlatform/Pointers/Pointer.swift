@@ -8,7 +8,7 @@
 /// The address of a descriptor that the life cycle keeps alive while somebody may use it.
 ///
 /// One word wide; `Optional<Pointer>` as well. Copying it keeps nothing alive.
-@safe @frozen
+@usableFromInline @safe @frozen
 package struct Pointer<Pointee: ~Copyable>: Equatable {
   @usableFromInline package let unsafePointer: UnsafeMutablePointer<Pointee>
 
@@ -46,4 +46,14 @@ package struct Pointer<Pointee: ~Copyable>: Equatable {
 
 extension Pointer: @unchecked Sendable where Pointee: ~Copyable {
   // An address; what it points to is guarded field by field.
+}
+
+extension Pointer where Pointee: ~Copyable {
+  /// The address of a field of a descriptor. Only for stored fields, whose address is stable.
+  @inlinable @inline(__always)
+  package init(of field: inout Pointee) {
+    // SAFETY: the caller passes a stored field of a descriptor in mapped memory; such an argument
+    // is passed by its address, as no copy of a noncopyable descriptor can exist.
+    self = unsafe withUnsafeMutablePointer(to: &field) { unsafe Pointer($0) }
+  }
 }

@@ -2,13 +2,13 @@
 // has mapped, whose length no type can carry.
 
 internal import CSlabPlatform
-package import Synchronization
+public import Synchronization
 
 /// A table of machine words in mapped memory.
 ///
 /// Indices are not checked: every user derives them from an address or an index that it has
 /// checked before.
-@safe @frozen
+@usableFromInline @safe @frozen
 package struct Words {
   @usableFromInline let base: UnsafeMutablePointer<UInt64>
 
@@ -20,6 +20,9 @@ package struct Words {
   }
 
   @inlinable @inline(__always)
+  package var address: UInt { unsafe UInt(bitPattern: base) }
+
+  @inlinable @inline(__always)
   package subscript(_ index: Int) -> UInt64 {
     // SAFETY: the index is within the table, see the type's comment.
     get { unsafe base[index] }
@@ -28,7 +31,7 @@ package struct Words {
 }
 
 /// One atomic word at an address in mapped memory.
-@safe @frozen
+@usableFromInline @safe @frozen
 package struct AtomicWord {
   @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt64>>
 
@@ -57,3 +60,7 @@ package func zeroMemory(at address: UInt, bytes: Int) {
   guard let start = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
   unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
 }
+
+/// Brings the cache line at an address nearer; any address will do.
+@inline(__always)
+package func prefetch(_ address: UInt) { slab_prefetch(address) }

@@ -1,0 +1,52 @@
+public import SlabCore
+public import SlabPlatform
+internal import Synchronization
+
+/// A memory group: a tenant. Every cache that it uses has a child of its own for it, so its memory
+/// is charged, limited and separate, and goes away as a whole.
+///
+/// A value is a handle, copied freely and used from any thread until `release`.
+@safe
+public struct MemoryGroup: Sendable {
+  @usableFromInline let core: Pointer<Group>
+
+  init(core: Pointer<Group>) { self.core = core }
+
+  /// Takes the group offline: it allocates no more, frees go on working, and its memory goes back
+  /// as its objects are freed. O(1); waits for nothing but a short lock.
+  ///
+  /// - Throws: `.groupHasChildren` while a child group is online; `.groupOffline` if it is offline.
+  public func offline() throws(SlabError) {
+    do { try allocator.offline(core) } catch { throw SlabError(error) }
+  }
+
+  /// Gives the handle back: nobody may use it, or a copy of it, any more. A group that is online
+  /// goes offline. O(child caches that have ended).
+  public func release() { allocator.release(core) }
+
+  /// Bytes charged to the group and below it: whole pages.
+  public var current: Int { core.pointee.current.load(ordering: .relaxed) }
+
+  /// The most bytes that were ever charged at one time.
+  public var peak: Int { core.pointee.peak.load(ordering: .relaxed) }
+
+  /// The most bytes that may be charged; `nil` for no limit.
+  public var max: Int? {
+    let bytes = core.pointee.max.load(ordering: .relaxed)
+    return bytes == Group.unlimited ? nil : bytes
+  }
+
+  /// Changes `max`. A value below `current` takes nothing away; it refuses further charges.
+  public func setMax(_ bytes: Int?) throws(SlabError) {
+    do { try allocator.setMax(bytes ?? Group.unlimited, of: core) } catch {
+      throw SlabError(error)
+    }
+  }
+
+  /// The name that it was made with.
+  public var name: String {
+    core.withName { name in String(decoding: (0..<name.count).map { name[$0] }, as: UTF8.self) }
+  }
+
+  private var allocator: Allocator { Allocator(state: core.pointee.allocator) }
+}

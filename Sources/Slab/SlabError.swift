@@ -1,0 +1,97 @@
+public import SlabCore
+
+/// What an operation answers when memory or a limit is short, or an argument is no good.
+///
+/// A broken contract (an object freed twice, a pointer that is not the allocator's, the wrong
+/// cache) is not an error: the process writes one line and ends.
+public enum SlabError: Error, Equatable, Sendable {
+  /// The system refused memory, or the allocator's addresses are used up.
+  case outOfMemory
+  /// The system refused even the smallest reservation of addresses.
+  case outOfAddressSpace
+  /// `SLAB_PERCPU=rseq` was asked for where the kernel or the C library lacks it.
+  case restartableSequencesUnavailable
+  /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.
+  case unknownPerCPUMode
+  /// A charge would have exceeded `max` of the named group, the allocation's own or one above it.
+  /// Nothing was charged anywhere.
+  case limitReached(group: String, maxBytes: Int)
+  /// The group is offline: it allocates no more.
+  case groupOffline
+  /// The group has child groups that are online.
+  case groupHasChildren
+  /// The root group cannot be limited or go offline.
+  case rootGroup
+  /// The group would be more than 64 levels deep.
+  case groupTooDeep
+  /// Objects of the cache are live. Nothing was changed.
+  case cacheBusy(objects: Int)
+  /// The cache has been destroyed.
+  case cacheDestroyed
+  /// Not 1 to 63 bytes (a group's: 0 to 255) without blanks and control characters.
+  case invalidName
+  /// A cache of this name exists.
+  case nameInUse
+  /// Not 1 byte to 32 KiB.
+  case invalidObjectSize
+  /// Not a power of two up to 4,096.
+  case invalidAlignment
+  /// A limit below zero, or a capacity above that of the largest sheaf.
+  case invalidLimit
+  /// As many caches, or groups, as there can be.
+  case tooMany
+
+  @inline(never)
+  @usableFromInline
+  init(_ error: AllocatorError) {
+    switch error {
+    case .outOfMemory: self = .outOfMemory
+    case .outOfAddressSpace: self = .outOfAddressSpace
+    case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
+    case .unknownPerCPUMode: self = .unknownPerCPUMode
+    case .groupLimit(let group):
+      self = .limitReached(
+        group: MemoryGroup(core: group).name, maxBytes: MemoryGroup(core: group).max ?? .max)
+    case .groupOffline: self = .groupOffline
+    case .groupHasChildren: self = .groupHasChildren
+    case .rootGroup: self = .rootGroup
+    case .groupTooDeep: self = .groupTooDeep
+    case .cacheBusy(let objects): self = .cacheBusy(objects: objects)
+    case .cacheDestroyed: self = .cacheDestroyed
+    case .invalidName: self = .invalidName
+    case .nameInUse: self = .nameInUse
+    case .invalidObjectSize: self = .invalidObjectSize
+    case .invalidAlignment: self = .invalidAlignment
+    case .invalidLimit: self = .invalidLimit
+    case .tooMany: self = .tooMany
+    }
+  }
+}
+
+extension SlabError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .outOfMemory: "no memory: the system refused, or the reserved addresses are used up"
+    case .outOfAddressSpace:
+      "no addresses: the limit on address space (ulimit -v) is too low"
+    case .restartableSequencesUnavailable:
+      "SLAB_PERCPU=rseq: this kernel or C library has no restartable sequences"
+    case .unknownPerCPUMode: "SLAB_PERCPU must be rseq or fallback"
+    case .limitReached(let group, let maxBytes):
+      "group \(group.isEmpty ? "(unnamed)" : group): limit of \(maxBytes) bytes reached"
+    case .groupOffline: "the group is offline"
+    case .groupHasChildren: "the group has child groups that are online"
+    case .rootGroup: "not possible for the root group"
+    case .groupTooDeep: "groups can be 64 levels deep"
+    case .cacheBusy(let objects): "the cache has \(objects) live objects"
+    case .cacheDestroyed: "the cache has been destroyed"
+    case .invalidName:
+      "a name is 1 to 63 bytes (a group's 0 to 255) without blanks and control characters"
+    case .nameInUse: "a cache of this name exists"
+    case .invalidObjectSize: "an object has 1 to 32768 bytes"
+    case .invalidAlignment: "an alignment is a power of two up to 4096"
+    case .invalidLimit: "a limit is not negative, a sheaf's capacity not above the largest"
+    case .tooMany: "as many caches or groups as there can be"
+    }
+  }
+}

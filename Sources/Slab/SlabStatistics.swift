@@ -1,0 +1,49 @@
+internal import SlabCore
+internal import SlabPlatform
+
+/// What an allocator says about itself. Each figure is exact; together they are of one moment only
+/// if nobody works.
+public struct SlabStatistics: Sendable {
+  /// Groups that were made, that went offline, that are gone, and that still exist.
+  public var groupsCreated, groupsOfflined, groupsReleased, groupsLive: Int
+  /// Child caches, likewise.
+  public var childCachesCreated, childCachesReleased, childCachesLive: Int
+  /// Root caches that users have made and that still exist.
+  public var rootCaches: Int
+  /// Bytes charged to all groups now, and the most at one time.
+  public var chargedBytes, chargedBytesPeak: Int
+  /// Bytes that the allocator holds of the system's memory now (objects, free pages that are
+  /// resident, its own tables), and the most at one time.
+  public var systemBytes, systemBytesPeak: Int
+  /// Bytes that were ever given back to the system.
+  public var returnedBytes: Int
+  /// Fences for endings, and the batches that they served.
+  public var fences, fenceBatches: Int
+  /// Threads of the allocator now, and the most at one time.
+  public var workerThreads, workerThreadsPeak: Int
+  /// How the CPU layer runs: `rseq` or `fallback`.
+  public var perCPUMode: String
+  /// How sheaves are closed from outside: `membarrier` or `locks`.
+  public var fence: String
+}
+
+extension SlabAllocator {
+  /// The figures of now. O(CPUs); takes two short locks.
+  public var statistics: SlabStatistics {
+    let core = core.statistics
+    let sequenced = core.mode == .restartableSequences
+    return SlabStatistics(
+      groupsCreated: core.groupsCreated, groupsOfflined: core.groupsOfflined,
+      groupsReleased: core.groupsReleased,
+      groupsLive: core.groupsCreated - core.groupsReleased,
+      childCachesCreated: core.childCachesCreated,
+      childCachesReleased: core.childCachesReleased,
+      childCachesLive: core.childCachesCreated - core.childCachesReleased,
+      rootCaches: core.rootCachesCreated - core.rootCachesReleased,
+      chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
+      systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
+      returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
+      workerThreads: core.workerThreads, workerThreadsPeak: core.workerThreadsPeak,
+      perCPUMode: sequenced ? "rseq" : "fallback", fence: sequenced ? "membarrier" : "locks")
+  }
+}

@@ -1,0 +1,219 @@
+// Making an allocator, and ending it. The first caches are made by hand: their descriptors, and the
+// state itself, stand in the first run of the heap; from then on the core allocates its descriptors
+// like any other object.
+
+public import SlabPlatform
+internal import Synchronization
+
+/// A handle on an allocator: one word, copied freely; it keeps nothing alive.
+@usableFromInline @frozen
+package struct Allocator: Sendable, Equatable {
+  @usableFromInline package let state: Pointer<AllocatorState>
+
+  @inlinable
+  package init(state: Pointer<AllocatorState>) { self.state = state }
+}
+
+extension Allocator {
+  /// log2 of the units of the run that the state and the first descriptors stand in: 16 KiB.
+  private static var bootstrapOrder: Int { 4 }
+  fileprivate static var rootDescriptorBytes: Int { 384 }
+
+  /// Makes an allocator of its own: nothing is shared with other ones. A few system calls; no
+  /// thread is started yet.
+  package init(configuration: AllocatorConfiguration = .init()) throws(AllocatorError) {
+    checkLayouts()
+    let mode = try Self.chooseMode()
+    var region: PerCPURegion
+    do { region = try PerCPURegion(mode: mode) } catch { throw .outOfAddressSpace }
+    let groupIDs: GroupIDTable
+    do { groupIDs = try GroupIDTable() } catch {
+      region.unmap()
+      throw .outOfAddressSpace
+    }
+    guard let heap = HeapReservation(wanted: configuration.addressSpaceBytes) else {
+      region.unmap()
+      groupIDs.unmap()
+      throw .outOfAddressSpace
+    }
+    var pages = PageAllocator(
+      map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
+    guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
+      region.unmap()
+      groupIDs.unmap()
+      heap.unmap()
+      throw .outOfMemory
+    }
+    state = Pointer(address: heap.map.address(ofUnit: unit))!
+    // SAFETY: the run is ours, zeroed and larger than the state.
+    unsafe state.unsafePointer.initialize(
+      to: AllocatorState(
+        pages: pages, region: region, groupIDs: groupIDs, configuration: configuration))
+    do throws(AllocatorError) {
+      try makeInternalCaches()
+      try makeRootGroup()
+    } catch {
+      unmap()
+      throw error
+    }
+    ForkHandlers.add(state)
+  }
+
+  private static func chooseMode() throws(AllocatorError) -> PerCPUMode {
+    do throws(PerCPUMode.Failure) {
+      return try PerCPUMode.choose()
+    } catch {
+      switch error {
+      case .restartableSequencesUnavailable: throw .restartableSequencesUnavailable
+      case .unknownEnvironmentValue: throw .unknownPerCPUMode
+      }
+    }
+  }
+
+  private func makeInternalCaches() throws(AllocatorError) {
+    state.allCachesList.makeEmptyList()
+    state.rootsList.makeEmptyList()
+    var next = state.address + UInt((MemoryLayout<AllocatorState>.size + 63) & ~63)
+    func make(
+      _ name: StaticString, bytes: Int, cacheAligned: Bool = true, isSelfDescribing: Bool = false
+    ) throws(AllocatorError) -> Pointer<RootCache> {
+      let root = Pointer<RootCache>(address: next)!
+      next += UInt(Self.rootDescriptorBytes)
+      guard next <= state.address + UInt(UnitMap.unitBytes << Self.bootstrapOrder) else {
+        fatal("bootstrap: the first run is too small")
+      }
+      let geometry = SlabGeometry(
+        objectSize: bytes, alignment: cacheAligned ? 64 : 8, cacheAligned: false,
+        processorCount: state.pointee.region.slotCount)
+      try unsafe initializeRoot(
+        root, name: CacheName(name), objectSize: bytes, geometry: geometry, constructor: nil,
+        isInternal: true, isSelfDescribing: isSelfDescribing)
+      return root
+    }
+    state.pointee.slabs = try make(
+      "slab", bytes: Slab.descriptorBytes, isSelfDescribing: true)
+    state.pointee.wideSlabs = try make(
+      "slab_wide", bytes: Slab.wideDescriptorBytes, isSelfDescribing: true)
+    state.pointee.rootCaches = try make("kmem_cache", bytes: Self.rootDescriptorBytes)
+    state.pointee.childCaches = try make("kmem_cache_child", bytes: Cache.descriptorBytes)
+    state.pointee.groups = try make("mem_cgroup", bytes: Group.descriptorBytes)
+    let names: InlineArray<11, StaticString> = [
+      "general-32", "general-64", "general-144", "general-272", "general-528", "general-1040",
+      "general-2064", "general-4112", "general-8208", "general-16400", "general-32784",
+    ]
+    for index in 0..<names.count {
+      state.pointee.general[index] = try make(
+        names[index], bytes: AllocatorState.generalSizes[index], cacheAligned: false)
+    }
+  }
+
+  private func makeRootGroup() throws(AllocatorError) {
+    state.pointee.emptyTable =
+      Pointer<InlineArray<2, UInt64>>(of: &state.pointee.emptyTableWords).address
+    guard let id = state.pointee.registry.groupIDs.take() else { throw .outOfMemory }
+    let group = Pointer<Group>(address: try state.pointee.groups.cache.allocate())!
+    // SAFETY: the object is ours and large enough.
+    unsafe group.unsafePointer.initialize(
+      to: Group(
+        id: UInt32(id), parent: nil, allocator: state, max: Group.unlimited, name: 0,
+        nameCount: 0))
+    group.caches.makeEmptyList()
+    group.childGroups.makeEmptyList()
+    group.makeInlineTable()
+    checkOffsets(of: state.pointee.slabs.cache, group)
+    state.pointee.rootGroup = group
+    state.pointee.registry.groupIDs.set(id, to: group)
+  }
+
+  /// Ends the allocator: stops its workers and gives all its addresses back. Nothing of it may be
+  /// in use; what is still live is gone. Waits for the workers.
+  package func unmapEverything() {
+    state.stopWorkers()
+    ForkHandlers.remove(state)
+    unmap()
+  }
+
+  private func unmap() {
+    let map = state.pointee.pages.map
+    state.pointee.region.unmap()
+    state.pointee.registry.groupIDs.unmap()
+    HeapReservation(map: map).unmap()
+  }
+}
+
+/// The heap's addresses and the page map's, in one reservation: the map first.
+private struct HeapReservation {
+  let map: UnitMap
+
+  private static var smallestBytes: Int { 16 << 20 }
+  private static var largestBytes: Int { 128 << 30 }
+  private static var alignment: Int { 4 << 20 }
+
+  init(map: UnitMap) { self.map = map }
+
+  /// As much as is wanted, or halves of it until the system agrees. Where it does not agree at
+  /// once there is a limit on address space, and half of what fits is left to the process.
+  init?(wanted: Int) {
+    var bytes = min(max(wanted, Self.smallestBytes), Self.largestBytes)
+    bytes = (bytes + Self.alignment - 1) & ~(Self.alignment - 1)
+    var refused = false
+    while true {
+      let size = Self.reservationBytes(bytes)
+      if let start = try? SystemCall.reserve(bytes: size) {
+        if refused, bytes > Self.smallestBytes {
+          try? SystemCall.unmap(at: start, bytes: size)
+          refused = false
+          bytes = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
+          continue
+        }
+        let heap = (start + UInt(Self.mapBytes(bytes)) + UInt(Self.alignment) - 1)
+          & ~UInt(Self.alignment - 1)
+        let words = heap - UInt(Self.mapBytes(bytes))
+        // What the alignment left over, on both sides.
+        if words > start { try? SystemCall.unmap(at: start, bytes: Int(words - start)) }
+        let end = heap + UInt(bytes)
+        let rest = Int(start + UInt(size) - end)
+        if rest > 0 { try? SystemCall.unmap(at: end, bytes: rest) }
+        map = UnitMap(
+          words: Words(at: words), heapBase: heap,
+          unitLimit: bytes / UnitMap.unitBytes)
+        return
+      }
+      guard bytes > Self.smallestBytes else { return nil }
+      refused = true
+      bytes = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
+    }
+  }
+
+  private static func mapBytes(_ bytes: Int) -> Int {
+    (bytes / UnitMap.unitBytes * 8 + 4095) & ~4095
+  }
+  private static func reservationBytes(_ bytes: Int) -> Int {
+    mapBytes(bytes) + bytes + alignment
+  }
+
+  func unmap() {
+    let bytes = map.unitLimit * UnitMap.unitBytes
+    let start = map.words.address
+    try? SystemCall.unmap(at: start, bytes: Self.mapBytes(bytes) + bytes)
+  }
+}
+
+/// What the code assumes of the compiler's layouts: a wrong one would corrupt memory silently.
+private func checkLayouts() {
+  guard MemoryLayout<Cache>.size <= Cache.descriptorBytes,
+    MemoryLayout<Group>.size <= Group.descriptorBytes, MemoryLayout<Slab>.size == 40,
+    MemoryLayout<RootCache>.size <= Allocator.rootDescriptorBytes
+  else { fatal("bootstrap: unexpected size of a descriptor") }
+}
+
+private func checkOffsets(of cache: Pointer<Cache>, _ group: Pointer<Group>) {
+  let root = cache.pointee.root
+  guard Pointer<ListNode>(of: &cache.pointee.allNode) == cache.allNode,
+    Pointer<ListNode>(of: &cache.pointee.siblingNode) == cache.siblingNode,
+    Pointer<ListNode>(of: &cache.pointee.groupNode) == cache.groupNode,
+    Pointer<ListNode>(of: &root.pointee.rootNode) == root.rootNode,
+    Pointer<ListNode>(of: &root.pointee.children) == root.children,
+    group.siblingNode.address == group.address + Group.siblingNodeOffset
+  else { fatal("bootstrap: unexpected layout of a descriptor") }
+}

@@ -1,0 +1,60 @@
+// Allocating and freeing: what users call. The paths that are taken every time are inlined.
+
+public import SlabPlatform
+
+extension Allocator {
+  /// An object of a root cache, charged to a group, or to nobody with `nil`.
+  @inlinable @inline(__always)
+  package func allocate(
+    from root: Pointer<RootCache>, in group: Pointer<Group>?
+  ) throws(AllocatorError) -> UInt {
+    guard let group else { return try root.cache.allocate() }
+    return try Self.allocate(from: root, in: group)
+  }
+
+  /// An object charged to a group: two loads from its table, then the child's sheaf.
+  @inlinable @inline(__always)
+  package static func allocate(
+    from root: Pointer<RootCache>, in group: Pointer<Group>
+  ) throws(AllocatorError) -> UInt {
+    if let child = group.likelyChild(of: root) { return try child.allocate() }
+    return try group.makeOrFindChild(of: root).allocate()
+  }
+
+  /// Frees an object of any cache of this allocator.
+  @inlinable @inline(__always)
+  package func free(_ object: UInt) {
+    let map = state.pointee.pages.map
+    let word = map.word(at: object)
+    guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
+    map.cache(of: word).free(object)
+  }
+
+  /// Frees an object of a root cache or of one of its children.
+  @inlinable @inline(__always)
+  package func free(_ object: UInt, to root: Pointer<RootCache>) {
+    let map = state.pointee.pages.map
+    let word = map.word(at: object)
+    guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
+    let cache = map.cache(of: word)
+    guard cache.pointee.root == root else { Self.reportWrongCache() }
+    cache.free(object)
+  }
+
+  @usableFromInline @inline(never)
+  package static func reportForeignPointer() -> Never {
+    fatal("free: not an object of this allocator")
+  }
+
+  @usableFromInline @inline(never)
+  package static func reportWrongCache() -> Never {
+    fatal("free: object of another cache")
+  }
+
+  /// The cache that an address belongs to; `nil` if it is in no slab.
+  package func cache(of object: UInt) -> Pointer<Cache>? {
+    let map = state.pointee.pages.map
+    let word = map.word(at: object)
+    return UnitMap.isSlab(word) ? map.cache(of: word) : nil
+  }
+}

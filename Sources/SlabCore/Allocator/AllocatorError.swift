@@ -1,0 +1,42 @@
+// What an operation answers when something expected is scarce or an argument is no good. A broken
+// contract (double free, foreign pointer, wrong cache) is no error: the process ends, see `fatal`.
+
+public import SlabPlatform
+
+@usableFromInline
+package enum AllocatorError: Error, Equatable, Sendable {
+  /// The system refused memory, or the reservation is used up.
+  case outOfMemory
+  /// The system refused even the smallest reservation of addresses.
+  case outOfAddressSpace
+  /// `SLAB_PERCPU=rseq` was asked for where it cannot be had.
+  case restartableSequencesUnavailable
+  /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.
+  case unknownPerCPUMode
+  /// A charge would have exceeded this group's `max`; nothing was charged anywhere.
+  case groupLimit(Pointer<Group>)
+  /// The group is offline: it allocates no more.
+  case groupOffline
+  /// The group has child groups that are online.
+  case groupHasChildren
+  /// The root group cannot be limited, go offline or be released.
+  case rootGroup
+  /// Deeper than `Group.deepest`.
+  case groupTooDeep
+  /// Objects of the cache are live; nothing was changed.
+  case cacheBusy(objects: Int)
+  /// The cache has been destroyed.
+  case cacheDestroyed
+  /// Not 1 to 63 (groups: 255) printable bytes without blanks.
+  case invalidName
+  /// A root cache of this name exists.
+  case nameInUse
+  /// Not 1 byte to 32 KiB.
+  case invalidObjectSize
+  /// Not a power of two up to a page.
+  case invalidAlignment
+  /// A limit or capacity below zero or, for a capacity, above the largest sheaf.
+  case invalidLimit
+  /// As many root caches, or groups, as there can be.
+  case tooMany
+}

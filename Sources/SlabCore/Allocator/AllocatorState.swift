@@ -1,0 +1,98 @@
+// Everything that one allocator has. It stands at the start of the heap that it manages, with the
+// descriptors of the core's own caches behind it.
+//
+// Lock order, outermost first (docs/lock-order.md):
+//
+//   workers' busy locks > batch lock > registry > a cache > page lock, region lock, slot locks
+//
+// A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab or
+// gives one back, except the registry lock when empty slabs are reclaimed.
+
+internal import SlabPlatform
+internal import Synchronization
+
+@usableFromInline
+package struct AllocatorState: ~Copyable {
+  @usableFromInline var pages: PageAllocator
+  var region: PerCPURegion
+  var registry: Registry
+  var lifecycle: Lifecycle
+  let configuration: AllocatorConfiguration
+
+  // The core's own caches; set once, while the allocator is made.
+  /// Descriptors of slabs with up to 192 and with more objects.
+  var slabs: Pointer<RootCache>! = nil
+  var wideSlabs: Pointer<RootCache>! = nil
+  var rootCaches: Pointer<RootCache>! = nil
+  var childCaches: Pointer<RootCache>! = nil
+  var groups: Pointer<RootCache>! = nil
+  /// Names, tables of child caches and cursors, by size.
+  var general = InlineArray<11, Pointer<RootCache>?>(repeating: nil)
+
+  /// The group that everything else is below. Its handle is the allocator's.
+  var rootGroup: Pointer<Group>! = nil
+  /// A table without children, for groups that are offline: mask 0, one free slot; and where it is.
+  var emptyTableWords = InlineArray<2, UInt64>(repeating: 0)
+  var emptyTable: UInt = 0
+  /// Blocks of running sums of roots that are gone: kept, since there are few.
+  var freeSums: UInt = 0
+
+  /// Fences for sheaves that grew or were drained on request; those of endings count in
+  /// `lifecycle`.
+  let sheafFences = Atomic<Int>(0)
+  /// The next allocator of this process, for the fork handlers; under their lock.
+  var nextAllocator: Pointer<AllocatorState>? = nil
+
+  init(
+    pages: consuming PageAllocator, region: consuming PerCPURegion, groupIDs: consuming GroupIDTable,
+    configuration: AllocatorConfiguration
+  ) {
+    self.pages = pages
+    self.region = region
+    registry = Registry(groupIDs: groupIDs)
+    lifecycle = Lifecycle(workerLimit: configuration.workerLimit)
+    self.configuration = configuration
+  }
+
+  /// Sizes of the general caches.
+  static var generalSizes: InlineArray<11, Int> {
+    [32, 64, 144, 272, 528, 1040, 2064, 4112, 8208, 16400, 32784]
+  }
+}
+
+/// How an allocator is made.
+package struct AllocatorConfiguration: Sendable {
+  /// Addresses to reserve for objects, in bytes: the most memory that the allocator can hold.
+  /// Rounded up to 4 MiB, at most 128 GiB. Less is reserved where the system refuses.
+  package var addressSpaceBytes = 64 << 30
+  /// Threads that end groups and caches, 1...8.
+  package var workerLimit = 1
+  /// Free memory, in bytes, that is kept for the next slab however little is in use.
+  package var freeBytesToKeep = 4 << 20
+
+  package init() {}
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// The cache for descriptors of slabs with that many objects.
+  func slabDescriptors(slots: Int) -> Pointer<Cache> {
+    slots <= Slab.slotsOfDescriptor ? pointee.slabs.cache : pointee.wideSlabs.cache
+  }
+
+  /// Memory for the core itself, from its general caches; charged to nobody.
+  func allocateInternal(bytes: Int) throws(AllocatorError) -> UInt {
+    for index in 0..<AllocatorState.generalSizes.count
+    where bytes <= AllocatorState.generalSizes[index] {
+      return try pointee.general[index]!.cache.allocate()
+    }
+    throw .outOfMemory
+  }
+
+  func freeInternal(_ address: UInt) {
+    let map = pointee.pages.map
+    map.cache(of: map.word(at: address)).free(address)
+  }
+
+  var rootsList: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.registry.roots) }
+  var allCachesList: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.registry.allCaches) }
+}

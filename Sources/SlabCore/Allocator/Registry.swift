@@ -1,0 +1,112 @@
+// The registry: which caches and groups exist. One lock, under which the four memberships of a
+// cache change together: the list of all caches, the list of roots, the root's children and the
+// group's caches (reference c, patches 4 to 6).
+
+internal import SlabPlatform
+
+struct Registry: ~Copyable {
+  let lock = Lock()
+
+  // All under `lock`.
+  /// Every cache, newest first.
+  var allCaches = ListNode()
+  /// Every root, newest first.
+  var roots = ListNode()
+  var rootCount = 0
+  /// Bits of the root indices that are in use.
+  var rootIndices = InlineArray<48, UInt64>(repeating: 0)
+  var groupIDs: GroupIDTable
+
+  // Counters that the reports add up.
+  var groupsCreated = 0
+  var groupsOfflined = 0
+  var groupsReleased = 0
+  var childCachesCreated = 0
+  var childCachesShutDown = 0
+  var childCachesReleased = 0
+  var rootCachesCreated = 0
+  var rootCachesReleased = 0
+
+  init(groupIDs: consuming GroupIDTable) { self.groupIDs = groupIDs }
+
+  static var rootLimit: Int { 48 * 64 }
+
+  /// The lowest free root index; `nil` at the limit.
+  mutating func takeRootIndex() -> Int? {
+    for word in 0..<48 where rootIndices[word] != .max {
+      let bit = (~rootIndices[word]).trailingZeroBitCount
+      rootIndices[word] |= 1 << UInt64(bit)
+      return word * 64 + bit
+    }
+    return nil
+  }
+
+  mutating func freeRootIndex(_ index: Int) {
+    rootIndices[index / 64] &= ~(1 << UInt64(index % 64))
+  }
+}
+
+/// Dense ids of groups, reused as soon as a group is offline (kmemcg_id).
+///
+/// A word per id in a reservation of its own: the group's address, or, with the lowest bit set,
+/// the next free id. Under the registry lock.
+struct GroupIDTable: ~Copyable {
+  private let words: Words
+  private let limit: Int
+  private var end = 0
+  private var committed = 0
+  private var firstFree = 0
+
+  private static var step: Int { 4096 / 8 }
+
+  /// Reserves room for 16 million ids, or fewer where addresses are short.
+  init() throws(Errno) {
+    var ids = 1 << 24
+    while true {
+      do throws(Errno) {
+        words = Words(at: try SystemCall.reserve(bytes: ids * 8))
+        limit = ids
+        return
+      } catch {
+        guard ids > 1 << 16 else { throw error }
+        ids /= 4
+      }
+    }
+  }
+
+  func unmap() { try? SystemCall.unmap(at: words.address, bytes: limit * 8) }
+
+  /// The lowest id that was never used, or the one that was freed last; `nil` if there is none.
+  mutating func take() -> Int? {
+    if firstFree != 0 {
+      let id = firstFree
+      firstFree = Int(words[id] >> 1)
+      return id
+    }
+    if end == committed {
+      guard end + Self.step <= limit,
+        (try? SystemCall.protectReadWrite(
+          at: words.address + UInt(end) * 8, bytes: Self.step * 8)) != nil
+      else { return nil }
+      committed += Self.step
+    }
+    defer { end += 1 }
+    return end
+  }
+
+  mutating func set(_ id: Int, to group: Pointer<Group>) { words[id] = UInt64(group.address) }
+
+  /// Ids above 0 only: 0 is the root group's for ever.
+  mutating func free(_ id: Int) {
+    words[id] = UInt64(firstFree) << 1 | 1
+    firstFree = id
+  }
+
+  /// The online group of an id.
+  func group(_ id: Int) -> Pointer<Group>? {
+    guard id < end, words[id] & 1 == 0 else { return nil }
+    return Pointer(address: UInt(words[id]))
+  }
+
+  var committedBytes: Int { committed * 8 }
+}

@@ -1,0 +1,121 @@
+// Allocating from a cache and freeing to it. The fast paths are one restartable sequence each and
+// are inlined into the caller; the slow paths take the cache's lock.
+
+public import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == Cache {
+  /// An object of the cache. A restartable sequence if the sheaf has one; else under the lock, and
+  /// perhaps a new slab with a charge and a system call.
+  @inlinable @inline(__always)
+  package func allocate() throws(AllocatorError) -> UInt {
+    let object = Sheaf.pop(address)
+    if object != 0 { return object }
+    return try allocateSlow()
+  }
+
+  /// Frees an object that is known to be of this cache. The cache may be gone when this returns.
+  @inlinable @inline(__always)
+  package func free(_ object: UInt) {
+    switch Sheaf.push(address, object) {
+    case .done: return
+    case .full: freeSlow(object)
+    case .doubleFree: Self.reportDoubleFree()
+    }
+  }
+
+  @usableFromInline @inline(never)
+  package static func reportDoubleFree() -> Never {
+    fatal("free: object is free already (double free)")
+  }
+
+  @usableFromInline @inline(never)
+  package func allocateSlow() throws(AllocatorError) -> UInt {
+    let allocator = pointee.allocator
+    if allocator.pointee.region.mode == .lockedSlots {
+      let object = allocator.pointee.region.pop(words)
+      if object != 0 { return object }
+    }
+    pointee.lock.lock()
+    while true {
+      if let refused = refusal {
+        pointee.lock.unlock()
+        throw refused
+      }
+      if pointee.partialFirst != nil { break }
+      try addSlabUnlocking()
+    }
+    var chain = SlabChain()
+    let before = pointee.objectsInUse
+    let object = takeObject()
+    refillSheaf()
+    noteSlowOperation(emptied: &chain)
+    countObjects(since: before)
+    pointee.lock.unlock()
+    release(chain)
+    return object
+  }
+
+  /// Why the cache allocates no more, if so.
+  private var refusal: AllocatorError? {
+    guard let group = pointee.group else { return state == .active ? nil : .cacheDestroyed }
+    guard group.isOnline else { return .groupOffline }
+    return state == .active ? nil : .cacheDestroyed
+  }
+
+  /// Under the lock, which it gives up and takes again: one slab more. When it throws, the lock is
+  /// not held.
+  private func addSlabUnlocking() throws(AllocatorError) {
+    let units = Int(pointee.units)
+    pointee.slabCount += 1
+    pointee.lock.unlock()
+    do throws(AllocatorError) {
+      let slab = try makeSlab(afterUnits: units)
+      pointee.lock.lock()
+      addSlab(slab)
+      // If the cache was deactivated meanwhile, the slab must not stay.
+      if state != .active {
+        var chain = SlabChain()
+        detachEmptySlabs(to: &chain)
+        pointee.lock.unlock()
+        release(chain)
+        pointee.lock.lock()
+      }
+    } catch {
+      pointee.lock.lock()
+      pointee.slabCount -= 1
+      let isLast = becomesDyingIfEmpty()
+      pointee.lock.unlock()
+      if isLast { pointee.allocator.enqueueDying(self) }
+      throw error
+    }
+  }
+
+  @usableFromInline @inline(never)
+  package func freeSlow(_ object: UInt) {
+    let allocator = pointee.allocator
+    if allocator.pointee.region.mode == .lockedSlots {
+      switch allocator.pointee.region.push(words, object) {
+      case .done: return
+      case .full: break
+      case .doubleFree: Self.reportDoubleFree()
+      }
+    }
+    var chain = SlabChain()
+    pointee.lock.lock()
+    let before = pointee.objectsInUse
+    flushHalfSheaf(emptied: &chain)
+    putObject(object, emptied: &chain)
+    noteSlowOperation(emptied: &chain)
+    countObjects(since: before)
+    pointee.lock.unlock()
+    // Without a detached slab there is at least one slab left, and so nothing that could end here.
+    release(chain)
+  }
+
+  /// Under the lock: brings the root's running sum up to date.
+  func countObjects(since before: UInt32) {
+    let delta = Int(pointee.objectsInUse) - Int(before)
+    if delta != 0 { pointee.root.add(delta, to: RootCache.Sum.objectsInUse) }
+  }
+}

@@ -1,0 +1,141 @@
+// Objects and the partial list: everything in this file runs under the cache's lock.
+
+internal import SlabPlatform
+internal import Synchronization
+
+/// Slabs that have been taken out of their cache and are on their way back.
+struct SlabChain {
+  var first: Pointer<Slab>? = nil
+
+  mutating func push(_ slab: Pointer<Slab>) {
+    slab.pointee.next = first
+    first = slab
+  }
+}
+
+extension Pointer where Pointee == Cache {
+  /// Takes an object from the first slab of the partial list; there must be one. O(1).
+  func takeObject() -> UInt {
+    let slab = pointee.partialFirst!
+    if slab.pointee.inUse == 0 { pointee.emptyCount -= 1 }
+    let object = slab.takeObject(slotBytes: Int(pointee.slotBytes))
+    if !slab.hasFreeObjects { unlistSlab(slab) }
+    pointee.objectsInUse += 1
+    return object
+  }
+
+  /// Puts an object back into its slab; a slab that becomes empty and is one too many goes to the
+  /// chain. O(1). A broken contract ends the process here at the latest.
+  func putObject(_ object: UInt, emptied chain: inout SlabChain) {
+    let map = pointee.allocator.pointee.pages.map
+    let word = map.word(at: object)
+    guard UnitMap.isSlab(word) else { fatal("free: not an object of this allocator") }
+    guard map.cache(of: word) == self else { fatal("free: object of another cache") }
+    let slab = map.slab(of: word)
+    let offset = object - slab.pointee.address
+    let slot = Int((UInt64(offset) * UInt64(pointee.reciprocal)) >> 32)
+    guard slot * Int(pointee.slotBytes) == Int(offset), slot < slotLimit(of: slab) else {
+      fatal("free: not the start of an object")
+    }
+    let wasFull = !slab.hasFreeObjects
+    guard slab.putObject(slot: slot) else { fatal("free: object is free already (double free)") }
+    pointee.objectsInUse -= 1
+    if wasFull { listSlabFirst(slab) }
+    guard slab.pointee.inUse == 0 else { return }
+    unlistSlab(slab)
+    if pointee.emptyCount < emptySlabsToKeep {
+      pointee.emptyCount += 1
+      listSlabLast(slab)
+    } else {
+      detach(slab, to: &chain)
+    }
+  }
+
+  private func slotLimit(of slab: Pointer<Slab>) -> Int {
+    Int(slab.pointee.objectCount) + (pointee.isSelfDescribing ? 1 : 0)
+  }
+
+  /// `min_partial` while the cache allocates; 0 from the moment its group is offline, so that
+  /// slabs go back on the free that empties them.
+  private var emptySlabsToKeep: UInt32 {
+    guard state == .active, pointee.group?.isOnline ?? true else { return 0 }
+    return UInt32(clamping: pointee.root.pointee.minPartial.load(ordering: .relaxed))
+  }
+
+  /// Takes every empty slab out. O(slabs on the partial list).
+  func detachEmptySlabs(to chain: inout SlabChain) {
+    // Empty slabs stand at the end, but a slab taken from there and emptied again is listed anew.
+    var slab = pointee.partialLast
+    while let candidate = slab, pointee.emptyCount > 0 {
+      slab = candidate.pointee.previous
+      guard candidate.pointee.inUse == 0 else { continue }
+      unlistSlab(candidate)
+      pointee.emptyCount -= 1
+      detach(candidate, to: &chain)
+    }
+  }
+
+  /// The slab leaves the cache's books, but not `slabCount`: see `release`.
+  private func detach(_ slab: Pointer<Slab>, to chain: inout SlabChain) {
+    pointee.objectsTotal -= UInt32(slab.pointee.objectCount)
+    pointee.units -= 1 << UInt32(slab.pointee.order)
+    chain.push(slab)
+  }
+
+  /// Lists a slab that has been made. `slabCount` counts it already.
+  func addSlab(_ slab: Pointer<Slab>) {
+    pointee.objectsTotal += UInt32(slab.pointee.objectCount)
+    pointee.units += 1 << UInt32(slab.pointee.order)
+    pointee.emptyCount += 1
+    listSlabFirst(slab)
+  }
+
+  // MARK: - The partial list
+
+  func listSlabFirst(_ slab: Pointer<Slab>) {
+    slab.pointee.previous = nil
+    slab.pointee.next = pointee.partialFirst
+    if let first = pointee.partialFirst { first.pointee.previous = slab }
+    pointee.partialFirst = slab
+    if pointee.partialLast == nil { pointee.partialLast = slab }
+    slab.pointee.isListed = true
+  }
+
+  func listSlabLast(_ slab: Pointer<Slab>) {
+    slab.pointee.next = nil
+    slab.pointee.previous = pointee.partialLast
+    if let last = pointee.partialLast { last.pointee.next = slab }
+    pointee.partialLast = slab
+    if pointee.partialFirst == nil { pointee.partialFirst = slab }
+    slab.pointee.isListed = true
+  }
+
+  func unlistSlab(_ slab: Pointer<Slab>) {
+    let next = slab.pointee.next
+    let previous = slab.pointee.previous
+    if let next { next.pointee.previous = previous } else { pointee.partialLast = previous }
+    if let previous { previous.pointee.next = next } else { pointee.partialFirst = next }
+    slab.pointee.next = nil
+    slab.pointee.previous = nil
+    slab.pointee.isListed = false
+  }
+
+  /// Reference e.4: slabs with at most 32 free objects come first, the fullest foremost, so that
+  /// they fill up and the emptiest get a chance to become empty. O(slabs on the list).
+  func sortPartialList() {
+    var buckets = InlineArray<33, Pointer<Slab>?>(repeating: nil)
+    while let slab = pointee.partialFirst {
+      unlistSlab(slab)
+      let free = Int(slab.pointee.objectCount - slab.pointee.inUse)
+      let bucket = min(free, 33) - 1
+      slab.pointee.next = buckets[bucket]
+      buckets[bucket] = slab
+    }
+    for bucket in 0..<33 {
+      while let slab = buckets[bucket] {
+        buckets[bucket] = slab.pointee.next
+        listSlabLast(slab)
+      }
+    }
+  }
+}

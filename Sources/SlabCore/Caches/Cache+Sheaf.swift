@@ -1,0 +1,126 @@
+// The cache's sheaf. A cold cache has none and works under its lock; after a number of slow
+// operations it gets one, which grows by four each time it proves too small, from 64 bytes to a
+// page. Everything here runs under the cache's lock.
+
+internal import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == Cache {
+  /// Slow operations after which a sheaf is opened or grows.
+  static var slowOperationsPerStep: UInt32 { 16 }
+
+  private var mode: PerCPUMode { pointee.allocator.pointee.region.mode }
+
+  /// Counts a slow operation, and opens the sheaf or lets it grow when it is time.
+  func noteSlowOperation(emptied chain: inout SlabChain) {
+    pointee.slowOperations += 1
+    guard pointee.slowOperations >= Self.slowOperationsPerStep, state == .active else { return }
+    pointee.slowOperations = 0
+    let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
+    guard limit > 0 else { return }
+    let word = pointee.words.load(mode: mode)
+    if word.isClosed {
+      openSheaf(ofClass: 0, limit: limit)
+    } else if word.capacity < limit, Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount {
+      let grown = Int(pointee.sheafClass) + 1
+      if closeSheaf(emptied: &chain) { openSheaf(ofClass: grown, limit: limit) }
+    }
+  }
+
+  private func openSheaf(ofClass index: Int, limit: Int) {
+    // Where the region is full the cache goes on under its lock.
+    guard let first = pointee.allocator.pointee.region.allocateSheaf(ofClass: index) else {
+      return
+    }
+    pointee.sheafClass = UInt32(index)
+    let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: index))
+    _ = pointee.words.exchange(SheafWord(first: first, capacity: capacity), mode: mode)
+  }
+
+  /// Closes the sheaf, fences and drains it: nothing of the cache is on any CPU afterwards, until
+  /// it warms up again. False, with the sheaf as it was, if the fence failed.
+  @discardableResult
+  func closeSheaf(emptied chain: inout SlabChain) -> Bool {
+    let word = pointee.words.exchange(.closed, mode: mode)
+    guard !word.isClosed else { return true }
+    do {
+      try pointee.allocator.pointee.region.fence()
+    } catch {
+      // Without a fence a sequence may still be at work in it; it stays what it was.
+      _ = pointee.words.exchange(word, mode: mode)
+      return false
+    }
+    pointee.allocator.pointee.sheafFences.add(1, ordering: .relaxed)
+    drain(word, emptied: &chain)
+    return true
+  }
+
+  /// Moves the objects of a sheaf that is closed and fenced back to the slabs, and frees its block.
+  func drain(_ word: SheafWord, emptied chain: inout SlabChain) {
+    let allocator = pointee.allocator
+    for slot in 0..<allocator.pointee.region.slotCount {
+      let sheaf = Words(at: allocator.pointee.region.address(word.first, onSlot: slot))
+      let count = Int(sheaf[0]) / 8
+      if count == 0 { continue }
+      for index in 1...count { putObject(UInt(sheaf[index]), emptied: &chain) }
+      sheaf[0] = 0
+    }
+    allocator.pointee.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
+  }
+
+  /// Objects in the sheaf: exact when nobody uses the cache. O(CPUs).
+  var objectsInSheaf: Int {
+    let word = pointee.words.load(mode: mode)
+    guard !word.isClosed else { return 0 }
+    let allocator = pointee.allocator
+    var count = 0
+    for slot in 0..<allocator.pointee.region.slotCount {
+      count += Int(AtomicWord(at: allocator.pointee.region.address(word.first, onSlot: slot)).load()) / 8
+    }
+    return count
+  }
+
+  /// After an allocation that found the sheaf empty: fills half of it from the slabs at hand. No
+  /// slab is made for it.
+  func refillSheaf() {
+    let word = pointee.words.load(mode: mode)
+    guard !word.isClosed, pointee.partialFirst != nil else { return }
+    let wanted = max(1, word.capacity / 2)
+    // SAFETY: the buffer is used within its scope and its count.
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: wanted) { buffer in
+      var taken = 0
+      while taken < wanted, pointee.partialFirst != nil {
+        unsafe buffer[taken] = takeObject()
+        taken += 1
+      }
+      let offered = unsafe UnsafeMutableBufferPointer(rebasing: buffer[..<taken])
+      let put = unsafe pointee.allocator.pointee.region.pushBatch(words, offered)
+      // The thread moved to a CPU whose sheaf has less room.
+      var unused = SlabChain()
+      for index in put..<taken { unsafe putObject(offered[index], emptied: &unused) }
+      unused.relist(in: self)
+    }
+  }
+
+  /// Before a free that found the sheaf full: moves half of it to the slabs.
+  func flushHalfSheaf(emptied chain: inout SlabChain) {
+    let word = pointee.words.load(mode: mode)
+    guard !word.isClosed else { return }
+    // SAFETY: the buffer is used within its scope and its count.
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: max(1, word.capacity / 2)) {
+      buffer in
+      let taken = unsafe pointee.allocator.pointee.region.popBatch(words, into: buffer)
+      for index in 0..<taken { unsafe putObject(buffer[index], emptied: &chain) }
+    }
+  }
+}
+
+extension SlabChain {
+  /// Puts slabs back on the list of the cache that they were detached from a moment ago.
+  fileprivate mutating func relist(in cache: Pointer<Cache>) {
+    while let slab = first {
+      first = slab.pointee.next
+      cache.addSlab(slab)
+    }
+  }
+}

@@ -1,0 +1,128 @@
+// Making slabs and giving them back: never under the cache's lock, since a charge, the page lock
+// and a constructor stand in between. `slabCount` counts such a slab all the while, so the cache
+// cannot end under the thread that works on it.
+
+internal import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == Cache {
+  /// Makes a slab of the cache. `units` is the memory that the cache had under its lock.
+  func makeSlab(afterUnits units: Int) throws(AllocatorError) -> Pointer<Slab> {
+    let (unit, order) = try allocateRun(afterUnits: units)
+    let slots = pointee.root.pointee.geometry.objectCount(order: order)
+    let allocator = pointee.allocator
+    let run = allocator.pointee.pages.map.address(ofUnit: unit)
+    let descriptor: UInt
+    if pointee.isSelfDescribing {
+      descriptor = run
+    } else {
+      do throws(AllocatorError) {
+        descriptor = try allocator.slabDescriptors(slots: slots).allocate()
+      } catch {
+        freeRun(unit: unit, order: order)
+        throw error
+      }
+    }
+    let firstSlot = pointee.isSelfDescribing ? 1 : 0
+    let slab = Pointer<Slab>(address: descriptor)!
+    // SAFETY: the descriptor's memory is ours and large enough for the fields and their bits.
+    unsafe slab.unsafePointer.initialize(
+      to: Slab(cache: self, address: run, slots: slots, order: order, firstSlot: firstSlot))
+    slab.setAllFree(slots: slots, firstSlot: firstSlot)
+    construct(run: run, slots: slots)
+    allocator.pointee.pages.map.setSlab(slab, of: self, unit: unit, order: order)
+    let root = pointee.root
+    root.add(slots - firstSlot, to: RootCache.Sum.objectsTotal)
+    root.add(1 << order, to: RootCache.Sum.units)
+    return slab
+  }
+
+  private func construct(run: UInt, slots: Int) {
+    guard let constructor = unsafe pointee.root.pointee.constructor else { return }
+    for slot in 0..<slots {
+      // SAFETY: the object lies in the run, which nobody else knows yet.
+      unsafe constructor(
+        UnsafeMutableRawPointer(bitPattern: run + UInt(slot) * UInt(pointee.slotBytes))!)
+    }
+  }
+
+  /// A run for the next slab, charged to the cache's group. A refused charge or allocation is
+  /// tried again with the smallest slab, then, for a charge, after the group's empty slabs have
+  /// been given back.
+  private func allocateRun(
+    afterUnits units: Int
+  ) throws(AllocatorError) -> (unit: Int, order: Int) {
+    let geometry = pointee.root.pointee.geometry
+    guard let group = pointee.group else {
+      let pages = pointee.allocator
+      if let unit = pages.pointee.pages.allocate(order: geometry.fullOrder) {
+        return (unit, geometry.fullOrder)
+      }
+      let smallest = max(UnitMap.pageOrder, geometry.firstOrder)
+      guard smallest < geometry.fullOrder, let unit = pages.pointee.pages.allocate(order: smallest)
+      else { throw .outOfMemory }
+      return (unit, smallest)
+    }
+    let order = geometry.nextOrder(afterUnits: units)
+    do throws(AllocatorError) {
+      return (try group.allocateRun(order: order), order)
+    } catch {
+      if order > geometry.firstOrder,
+        let unit = try? group.allocateRun(order: geometry.firstOrder)
+      {
+        return (unit, geometry.firstOrder)
+      }
+      guard case .groupLimit(let refusing) = error else { throw error }
+      refusing.reclaim()
+      return (try group.allocateRun(order: geometry.firstOrder), geometry.firstOrder)
+    }
+  }
+
+  private func freeRun(unit: Int, order: Int) {
+    if let group = pointee.group {
+      group.freeRun(unit: unit, order: order)
+    } else {
+      pointee.allocator.pointee.pages.free(unit: unit, order: order)
+    }
+  }
+
+  /// Gives detached slabs back, then takes them off `slabCount`; the thread that takes the last one
+  /// off a deactivated cache hands it to the destroy queue. The cache may be gone when this
+  /// returns.
+  func release(_ chain: SlabChain) {
+    guard chain.first != nil else { return }
+    let root = pointee.root
+    var count: UInt32 = 0
+    var next = chain.first
+    while let slab = next {
+      next = slab.pointee.next
+      count += 1
+      let order = Int(slab.pointee.order)
+      let unit = pointee.allocator.pointee.pages.map.unit(of: slab.pointee.address)
+      root.add(-Int(slab.pointee.objectCount), to: RootCache.Sum.objectsTotal)
+      root.add(-(1 << order), to: RootCache.Sum.units)
+      pointee.allocator.pointee.pages.map.clear(unit: unit, order: order)
+      let slots = Int(slab.pointee.objectCount)
+      freeRun(unit: unit, order: order)
+      if !pointee.isSelfDescribing {
+        pointee.allocator.slabDescriptors(slots: slots).free(slab.address)
+      }
+    }
+    let allocator = pointee.allocator
+    pointee.lock.lock()
+    pointee.slabCount -= count
+    let isLast = becomesDyingIfEmpty()
+    pointee.lock.unlock()
+    if isLast { allocator.enqueueDying(self) }
+    if allocator.pointee.pages.hasExcess.load(ordering: .relaxed) { allocator.kickWorkers() }
+  }
+
+  /// Under the lock: whether this thread is the one that ends the cache. If so, it must pass it to
+  /// the destroy queue after the unlock, and nobody else can touch it in between: there is no
+  /// object left to free, and no allocation gets past the state.
+  func becomesDyingIfEmpty() -> Bool {
+    guard pointee.slabCount == 0, state == .deactivated else { return false }
+    moveState(to: .dying)
+    return true
+  }
+}

@@ -1,0 +1,146 @@
+// Making root caches, and their settings that can change at run time.
+
+package import SlabPlatform
+internal import Synchronization
+
+/// Options of a root cache (reference d.5, e.1).
+package struct CacheOptions: OptionSet, Sendable {
+  package let rawValue: UInt32
+
+  package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// Objects on cache lines of their own, as far as their size allows (SLAB_HWCACHE_ALIGN).
+  package static let hardwareCacheAligned = CacheOptions(rawValue: 1 << 0)
+}
+
+extension Allocator {
+  /// Creates a root cache. O(root caches): the name must be new. Takes the registry lock; may make
+  /// system calls. The descriptor is charged to nobody.
+  package func makeCache(
+    named utf8: borrowing Span<UInt8>, objectSize: Int, alignment: Int = 0,
+    options: CacheOptions = [], constructor: Constructor? = nil
+  ) throws(AllocatorError) -> Pointer<RootCache> {
+    guard let name = CacheName(utf8) else { throw .invalidName }
+    guard objectSize >= 1, objectSize <= SlabGeometry.largestObject else {
+      throw .invalidObjectSize
+    }
+    guard alignment >= 0, alignment & (alignment - 1) == 0,
+      alignment <= SlabGeometry.largestAlignment
+    else { throw .invalidAlignment }
+    let geometry = SlabGeometry(
+      objectSize: objectSize, alignment: alignment,
+      cacheAligned: options.contains(.hardwareCacheAligned),
+      processorCount: SystemCall.configuredProcessorCount)
+    let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
+    do throws(AllocatorError) {
+      try unsafe initializeRoot(
+        root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
+        isInternal: false, isSelfDescribing: false)
+    } catch {
+      state.pointee.rootCaches.cache.free(root.address)
+      throw error
+    }
+    return root
+  }
+
+  /// Builds a root in memory that is ours, and links it.
+  func initializeRoot(
+    _ root: Pointer<RootCache>, name: CacheName, objectSize: Int, geometry: SlabGeometry,
+    constructor: Constructor?, isInternal: Bool, isSelfDescribing: Bool
+  ) throws(AllocatorError) {
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    guard !hasRoot(named: name) else { throw .nameInUse }
+    guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
+    guard let sums = takeSums() else {
+      state.pointee.registry.freeRootIndex(index)
+      throw .outOfMemory
+    }
+    // SAFETY: the memory is ours, aligned to 64 and large enough.
+    unsafe root.unsafePointer.initialize(
+      to: RootCache(
+        cache: Cache(
+          root: root, group: nil, allocator: state, geometry: geometry,
+          isSelfDescribing: isSelfDescribing),
+        index: index, geometry: geometry, objectSize: objectSize, constructor: constructor,
+        isInternal: isInternal, minPartial: Atomic(Self.minPartial(for: geometry)),
+        sheafCapacity: Atomic(Self.largestSheaf(for: geometry)), sums: sums, name: name))
+    root.children.makeEmptyList()
+    state.allCachesList.insertAfter(root.cache.allNode)
+    state.rootsList.insertAfter(root.rootNode)
+    state.pointee.registry.rootCount += 1
+    if !isInternal { state.pointee.registry.rootCachesCreated += 1 }
+  }
+
+  private func hasRoot(named name: CacheName) -> Bool {
+    let roots = state.rootsList
+    var node = roots.successor(in: roots)
+    while let current = node {
+      let root = Pointer<RootCache>(rootNode: current)
+      if !root.pointee.isDestroying, root.pointee.name == name { return true }
+      node = current.successor(in: roots)
+    }
+    return false
+  }
+
+  /// Under the registry lock: a block of running sums, all zero.
+  private func takeSums() -> UInt? {
+    let free = state.pointee.freeSums
+    guard free != 0 else { return state.pointee.region.allocateCounters() }
+    state.pointee.freeSums = UInt(Words(at: free)[0])
+    Words(at: free)[0] = 0
+    return free
+  }
+
+  /// Reference e.1: log2(size)/2, clamped to 5...10.
+  private static func minPartial(for geometry: SlabGeometry) -> Int {
+    let log = Int.bitWidth - 1 - geometry.slotBytes.leadingZeroBitCount
+    return min(10, max(5, log / 2))
+  }
+
+  /// As many objects as fill 64 KiB, two at least and one page of addresses at most: what a CPU
+  /// holds idle is bounded by bytes, not by objects.
+  private static func largestSheaf(for geometry: SlabGeometry) -> Int {
+    let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
+    return min(largest, max(2, (64 << 10) / geometry.slotBytes))
+  }
+
+  // MARK: - Settings
+
+  /// Sets how many empty slabs each cache of this root keeps. O(1); what is kept above it goes back
+  /// at the next `shrink`.
+  package func setMinPartial(
+    _ count: Int, of root: Pointer<RootCache>
+  ) throws(AllocatorError) {
+    guard count >= 0 else { throw .invalidLimit }
+    root.pointee.minPartial.store(count, ordering: .relaxed)
+  }
+
+  /// Sets the most objects that a sheaf of this root and its children may hold; 0 for no sheaves.
+  /// Closes every sheaf that is larger: O(children) under the registry lock, and a fence for each
+  /// of them.
+  package func setSheafCapacity(
+    _ capacity: Int, of root: Pointer<RootCache>
+  ) throws(AllocatorError) {
+    let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
+    guard capacity >= 0, capacity <= largest else { throw .invalidLimit }
+    root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
+    state.pointee.registry.lock.lock()
+    closeSheaf(of: root.cache, above: capacity)
+    let children = root.children
+    var node = children.successor(in: children)
+    while let current = node {
+      node = current.successor(in: children)
+      closeSheaf(of: Pointer<Cache>(siblingNode: current), above: capacity)
+    }
+    state.pointee.registry.lock.unlock()
+  }
+
+  private func closeSheaf(of cache: Pointer<Cache>, above capacity: Int) {
+    let mode = state.pointee.region.mode
+    guard cache.state == .active, cache.words.pointee.load(mode: mode).capacity > capacity else {
+      return
+    }
+    cache.shrink()
+  }
+}

@@ -1,0 +1,122 @@
+// A root cache: what users create. It serves allocations that no group is charged for, and holds
+// what its children share: the name, the layout, the limits and the running sums.
+
+public import SlabPlatform
+internal import Synchronization
+
+/// Runs once per object when a slab is made; the object's memory is not zeroed before.
+@usableFromInline
+package typealias Constructor = @convention(c) (UnsafeMutableRawPointer) -> Void
+
+@usableFromInline @safe
+package struct RootCache: ~Copyable {
+  /// The common part; first, so that a root is a cache at the same address.
+  var cache: Cache
+
+  // Under the registry lock. These two stand right behind the common part: their offsets lead back
+  // from a node to its root.
+  var rootNode = ListNode()
+  /// Sentinel of the children, active or not.
+  var children = ListNode()
+  var childCount = 0
+  /// Set by destroy: no child is born any more, and the name is free.
+  var isDestroying = false
+  /// The next root on the destroy batch.
+  var nextInBatch: Pointer<RootCache>? = nil
+
+  /// Dense, reused; groups find their child by it.
+  @usableFromInline let index: Int
+  let geometry: SlabGeometry
+  /// As requested, in bytes.
+  let objectSize: Int
+  let constructor: Constructor?
+  /// Caches of the core itself: never charged, never destroyed.
+  let isInternal: Bool
+  /// Empty slabs that each cache of this root keeps.
+  let minPartial: Atomic<Int>
+  /// Most objects that a sheaf may hold; 0 for no sheaves.
+  let sheafCapacity: Atomic<Int>
+  /// Sums over the root and its children, kept as they change: see `Sum`. A block of the per-CPU
+  /// region.
+  let sums: UInt
+  /// 1...63 bytes of UTF-8.
+  package let name: CacheName
+
+  static var rootNodeOffset: UInt { UInt(MemoryLayout<Cache>.size) }
+  static var childrenOffset: UInt { rootNodeOffset + UInt(MemoryLayout<ListNode>.size) }
+
+  /// Indices of the running sums.
+  enum Sum {
+    static var objectsInUse: Int { 0 }
+    static var objectsTotal: Int { 1 }
+    static var units: Int { 2 }
+  }
+}
+
+/// A cache's name.
+package struct CacheName: Sendable {
+  var bytes = InlineArray<63, UInt8>(repeating: 0)
+  var count: UInt8 = 0
+
+  /// Most bytes of a name: the tools that read slabinfo have fixed buffers.
+  package static var longest: Int { 63 }
+
+  /// The name if it is one: 1 to 63 printable bytes without blanks, which would break the columns
+  /// of slabinfo; otherwise `nil`.
+  package init?(_ utf8: borrowing Span<UInt8>) {
+    guard !utf8.isEmpty, utf8.count <= Self.longest else { return nil }
+    for index in utf8.indices {
+      let byte = utf8[index]
+      guard byte > 0x20, byte != 0x7f else { return nil }
+      bytes[index] = byte
+    }
+    count = UInt8(utf8.count)
+  }
+
+  /// A name of the core's own.
+  init(_ name: StaticString) {
+    count = UInt8(name.utf8CodeUnitCount)
+    // SAFETY: static strings are immortal; the index is below their count.
+    for index in 0..<name.utf8CodeUnitCount { bytes[index] = unsafe name.utf8Start[index] }
+  }
+
+  package static func == (left: CacheName, right: CacheName) -> Bool {
+    guard left.count == right.count else { return false }
+    for index in 0..<Int(left.count) where left.bytes[index] != right.bytes[index] {
+      return false
+    }
+    return true
+  }
+}
+
+extension Pointer where Pointee == RootCache {
+  @inlinable @inline(__always)
+  package var cache: Pointer<Cache> { Pointer<Cache>(address: address)! }
+
+  var rootNode: Pointer<ListNode> {
+    Pointer<ListNode>(address: address + RootCache.rootNodeOffset)!
+  }
+  var children: Pointer<ListNode> {
+    Pointer<ListNode>(address: address + RootCache.childrenOffset)!
+  }
+
+  /// The root that this node stands in.
+  init(rootNode: Pointer<ListNode>) {
+    self.init(address: rootNode.address - RootCache.rootNodeOffset)!
+  }
+
+  /// Adds to one of the running sums. A restartable sequence; no atomic operation.
+  func add(_ delta: Int, to sum: Int) {
+    pointee.cache.allocator.pointee.region.add(delta, toCounter: sum, of: pointee.sums)
+  }
+
+  /// A running sum. Exact when nobody changes it. O(CPUs).
+  func sum(_ sum: Int) -> Int {
+    pointee.cache.allocator.pointee.region.sum(ofCounter: sum, of: pointee.sums)
+  }
+}
+
+extension CacheName {
+  package var byteCount: Int { Int(count) }
+  package subscript(_ index: Int) -> UInt8 { bytes[index] }
+}

@@ -1,0 +1,55 @@
+// Charging: hierarchical page counters. A charge raises `current` of the group and of each
+// ancestor, or of none; no counter exceeds its `max` at any moment, since each is raised by
+// compare-and-swap. (The kernel's page counters add first and take back, and so can be seen above
+// their limit.)
+//
+// Charges are whole pages: what a group holds, nobody else can use.
+
+internal import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == Group {
+  /// Charges bytes here and upwards. O(depth). Returns the group that refused, `nil` if none did:
+  /// then every counter is as it was.
+  func charge(bytes: Int) -> Pointer<Group>? {
+    var current = pointee.current.load(ordering: .relaxed)
+    while true {
+      guard bytes <= pointee.max.load(ordering: .relaxed) - current else {
+        pointee.maxEvents.add(1, ordering: .relaxed)
+        return self
+      }
+      // Relaxed: the counters guard no memory; the pages come from the page lock.
+      let (done, now) = pointee.current.compareExchange(
+        expected: current, desired: current + bytes, ordering: .relaxed)
+      if done { break }
+      current = now
+    }
+    if let parent = pointee.parent, let refusing = parent.charge(bytes: bytes) {
+      pointee.current.subtract(bytes, ordering: .relaxed)
+      return refusing
+    }
+    raisePeak(to: current + bytes)
+    return nil
+  }
+
+  /// Takes a charge back, here and upwards. O(depth).
+  func uncharge(bytes: Int) {
+    var group: Pointer<Group>? = self
+    while let charged = group {
+      let before = charged.pointee.current.subtract(bytes, ordering: .relaxed).oldValue
+      invariant(before >= bytes, "group: uncharged more than was charged")
+      group = charged.pointee.parent
+    }
+  }
+
+  /// A value that `current` really had, by a charge that was not refused.
+  private func raisePeak(to value: Int) {
+    var peak = pointee.peak.load(ordering: .relaxed)
+    while value > peak {
+      let (done, now) = pointee.peak.compareExchange(
+        expected: peak, desired: value, ordering: .relaxed)
+      if done { return }
+      peak = now
+    }
+  }
+}

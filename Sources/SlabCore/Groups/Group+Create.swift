@@ -1,0 +1,120 @@
+// Making groups, and a group's children of root caches.
+
+public import SlabPlatform
+internal import Synchronization
+
+extension Allocator {
+  package var rootGroup: Pointer<Group> { state.pointee.rootGroup }
+
+  /// Makes a group below a parent (the root group by default), with one handle. O(1). Takes the
+  /// registry lock; the descriptor is charged to nobody. Names are for reports; two groups may have
+  /// the same, or none.
+  package func makeGroup(
+    named utf8: borrowing Span<UInt8>, below wanted: Pointer<Group>? = nil,
+    max: Int = Group.unlimited
+  ) throws(AllocatorError) -> Pointer<Group> {
+    let parent = wanted ?? rootGroup
+    guard max >= 0 else { throw .invalidLimit }
+    guard Int(parent.pointee.depth) < Group.deepest else { throw .groupTooDeep }
+    let name = try copyName(utf8)
+    let group: Pointer<Group>
+    do throws(AllocatorError) {
+      group = Pointer<Group>(address: try state.pointee.groups.cache.allocate())!
+    } catch {
+      if name != 0 { state.freeInternal(name) }
+      throw error
+    }
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    guard parent.isOnline, let id = state.pointee.registry.groupIDs.take() else {
+      if name != 0 { state.freeInternal(name) }
+      state.pointee.groups.cache.free(group.address)
+      throw parent.isOnline ? .tooMany : .groupOffline
+    }
+    // SAFETY: the object is ours and large enough.
+    unsafe group.unsafePointer.initialize(
+      to: Group(
+        id: UInt32(id), parent: parent, allocator: state, max: max, name: name,
+        nameCount: utf8.count))
+    group.caches.makeEmptyList()
+    group.childGroups.makeEmptyList()
+    group.makeInlineTable()
+    parent.childGroups.insertAfter(group.siblingNode)
+    parent.pointee.childGroupCount += 1
+    state.pointee.registry.groupIDs.set(id, to: group)
+    state.pointee.registry.groupsCreated += 1
+    return group
+  }
+
+  /// The name in memory of the core's; 0 for an empty one.
+  private func copyName(_ utf8: borrowing Span<UInt8>) throws(AllocatorError) -> UInt {
+    guard utf8.count <= Group.longestName else { throw .invalidName }
+    for index in utf8.indices where utf8[index] <= 0x20 || utf8[index] == 0x7f {
+      throw .invalidName
+    }
+    guard !utf8.isEmpty else { return 0 }
+    let name = try state.allocateInternal(bytes: utf8.count)
+    // SAFETY: the object is ours and has room for the bytes.
+    let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: name)!
+    for index in utf8.indices { unsafe (bytes + index).initialize(to: utf8[index]) }
+    return name
+  }
+
+  /// Sets the most bytes that may be charged to a group and below it. A value below `current`
+  /// takes nothing away: it refuses further charges.
+  package func setMax(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
+    guard group.pointee.parent != nil else { throw .rootGroup }
+    guard bytes >= 0 else { throw .invalidLimit }
+    group.pointee.max.store(bytes, ordering: .relaxed)
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// The group's child of a root, made now if this is its first use: by this thread, at once, and
+  /// exactly once. (The kernel had to queue the creation, and served the first objects unaccounted.)
+  @usableFromInline @inline(never)
+  package func makeOrFindChild(
+    of root: Pointer<RootCache>
+  ) throws(AllocatorError) -> Pointer<Cache> {
+    if let child = child(of: root) { return child }
+    guard isOnline else { throw .groupOffline }
+    let allocator = pointee.allocator
+    let child = Pointer<Cache>(address: try allocator.pointee.childCaches.cache.allocate())!
+    // SAFETY: the object is ours and large enough.
+    unsafe child.unsafePointer.initialize(
+      to: Cache(
+        root: root, group: self, allocator: allocator, geometry: root.pointee.geometry,
+        isSelfDescribing: false))
+
+    allocator.pointee.registry.lock.lock()
+    let (answer, error) = link(child, to: root)
+    allocator.pointee.registry.lock.unlock()
+    if answer != child { allocator.pointee.childCaches.cache.free(child.address) }
+    if let error { throw error }
+    return answer!
+  }
+
+  /// Under the registry lock, which settles the races that end here: offline and destroy have
+  /// changed their state under it, and a second creator finds the first one's child.
+  private func link(
+    _ child: Pointer<Cache>, to root: Pointer<RootCache>
+  ) -> (Pointer<Cache>?, AllocatorError?) {
+    guard isOnline else { return (nil, .groupOffline) }
+    guard !root.pointee.isDestroying else { return (nil, .cacheDestroyed) }
+    if let other = self.child(of: root) { return (other, nil) }
+    do throws(AllocatorError) {
+      // Published last: a reader finds a cache that is fully built.
+      let allocator = pointee.allocator
+      try publish(child)
+      allocator.allCachesList.insertAfter(child.allNode)
+      root.children.insertAfter(child.siblingNode)
+      caches.insertAfter(child.groupNode)
+      root.pointee.childCount += 1
+      pointee.cacheCount += 1
+      allocator.pointee.registry.childCachesCreated += 1
+    } catch {
+      return (nil, error)
+    }
+    return (child, nil)
+  }
+}

@@ -1,0 +1,126 @@
+// From a root cache to the group's child of it: a small hash table, read without a lock on every
+// charged allocation.
+//
+//   word 0        mask: the number of slots - 1, a power of two
+//   word 1 + i    0 (free, ends a search), 1 (tombstone), or the address of a child cache
+//
+// A child of root r is in the first fitting slot from index(r) & mask on. Slots are written under
+// the registry lock. The first table of 8 slots is part of the group's descriptor; larger ones are
+// objects of the core's, and a reader may still use an old one while it holds a handle: so old
+// tables are chained behind the new one and go away with the group.
+
+public import SlabPlatform
+public import Synchronization
+
+extension Pointer where Pointee == Group {
+  static var tombstone: UInt64 { 1 }
+
+  /// The child of a root, if the first slot has it: the fast path's look.
+  @inlinable @inline(__always)
+  package func likelyChild(of root: Pointer<RootCache>) -> Pointer<Cache>? {
+    // Acquiring: pairs with the releasing stores in `publish` and `growTable`, so that a reader
+    // finds a whole table and a whole cache.
+    let table = pointee.table.load(ordering: .acquiring)
+    let mask = Words(at: table)[0]
+    let slot = AtomicWord(at: table + 8 + (UInt(root.pointee.index) & UInt(mask)) * 8).load()
+    guard slot > 1, let child = Pointer<Cache>(address: UInt(slot)), child.pointee.root == root
+    else { return nil }
+    return child
+  }
+
+  /// The child of a root. O(1) expected.
+  func child(of root: Pointer<RootCache>) -> Pointer<Cache>? {
+    let table = pointee.table.load(ordering: .acquiring)
+    let mask = Int(Words(at: table)[0])
+    var index = root.pointee.index & mask
+    for _ in 0...mask {
+      let slot = AtomicWord(at: table + 8 + UInt(index) * 8).load()
+      if slot == 0 { return nil }
+      if slot != Self.tombstone, let child = Pointer<Cache>(address: UInt(slot)),
+        child.pointee.root == root
+      {
+        return child
+      }
+      index = (index + 1) & mask
+    }
+    return nil
+  }
+
+  /// Makes the inline table the group's, empty.
+  func makeInlineTable() {
+    pointee.inlineMask = 7
+    let mask = Pointer<UInt64>(of: &pointee.inlineMask)
+    invariant(
+      Pointer<InlineArray<8, UInt64>>(of: &pointee.inlineSlots).address == mask.address + 8,
+      "group: the inline slots do not follow their mask")
+    pointee.table.store(mask.address, ordering: .releasing)
+  }
+
+  private var inlineTable: UInt { Pointer<UInt64>(of: &pointee.inlineMask).address }
+
+  /// Under the registry lock: publishes a child that is fully built.
+  func publish(_ child: Pointer<Cache>) throws(AllocatorError) {
+    let table = pointee.table.load(ordering: .relaxed)
+    let mask = Int(Words(at: table)[0])
+    // Three quarters full at most: a search must find a free slot soon.
+    if (Int(pointee.usedSlots) + 1) * 4 > (mask + 1) * 3 { try growTable() }
+    insert(child)
+  }
+
+  private func insert(_ child: Pointer<Cache>) {
+    let table = pointee.table.load(ordering: .relaxed)
+    let mask = Int(Words(at: table)[0])
+    var index = child.pointee.root.pointee.index & mask
+    while AtomicWord(at: table + 8 + UInt(index) * 8).load() != 0 { index = (index + 1) & mask }
+    AtomicWord(at: table + 8 + UInt(index) * 8).store(UInt64(child.address))
+    pointee.usedSlots += 1
+  }
+
+  /// Under the registry lock: a table of twice the size, the tombstones left behind. The last slot
+  /// of a larger table is followed by the address of the table before it.
+  private func growTable() throws(AllocatorError) {
+    let old = pointee.table.load(ordering: .relaxed)
+    let oldMask = Int(Words(at: old)[0])
+    let slots = (oldMask + 1) * 2
+    let table = try pointee.allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
+    zeroMemory(at: table, bytes: Self.tableBytes(slots: slots))
+    let words = Words(at: table)
+    words[0] = UInt64(slots - 1)
+    words[1 + slots] = UInt64(old)
+    pointee.table.store(table, ordering: .releasing)
+    pointee.usedSlots = 0
+    for index in 1...oldMask + 1 {
+      let slot = Words(at: old)[index]
+      if slot > 1, let child = Pointer<Cache>(address: UInt(slot)) { insert(child) }
+    }
+  }
+
+  private static func tableBytes(slots: Int) -> Int { (slots + 2) * 8 }
+
+  /// Under the registry lock: takes one child out, when its root is destroyed.
+  func unpublish(_ child: Pointer<Cache>) {
+    let table = pointee.table.load(ordering: .relaxed)
+    let slots = Int(Words(at: table)[0]) + 1
+    for index in 1...slots where Words(at: table)[index] == UInt64(child.address) {
+      AtomicWord(at: table + UInt(index) * 8).store(Self.tombstone)
+    }
+  }
+
+  /// Under the registry lock: makes the table empty for new lookups. O(1).
+  func unpublishAll() {
+    pointee.tableAtOffline = pointee.table.load(ordering: .relaxed)
+    // Releasing for symmetry only: a reader that still sees the old table finds closed caches.
+    pointee.table.store(pointee.allocator.pointee.emptyTable, ordering: .releasing)
+  }
+
+  /// When nobody can read them any more: gives the larger tables back.
+  func freeTables() {
+    var table = pointee.tableAtOffline
+    while table != inlineTable {
+      let slots = Int(Words(at: table)[0]) + 1
+      let older = UInt(Words(at: table)[1 + slots])
+      pointee.allocator.freeInternal(table)
+      table = older
+    }
+  }
+}

@@ -1,0 +1,76 @@
+// The memory of a group's slabs. Slabs of a page and more come from the page allocator; smaller
+// ones share pages that belong to the group alone, so that tenants never share a page, and a
+// tenant with three sizes needs one page and not three.
+//
+// A group's pages of units are a buddy system of orders 0 and 1 on the page map, under the page
+// lock; a page whose units are all free goes back, and its charge with it.
+
+internal import SlabPlatform
+
+extension Pointer where Pointee == Group {
+  /// A run of 2^order units charged to this group.
+  func allocateRun(order: Int) throws(AllocatorError) -> Int {
+    let pages = allocator
+    if order < UnitMap.pageOrder {
+      pages.pointee.pages.lock.lock()
+      let unit = takeUnits(order: order)
+      pages.pointee.pages.lock.unlock()
+      if let unit { return unit }
+    }
+    let runOrder = max(order, UnitMap.pageOrder)
+    let bytes = UnitMap.unitBytes << runOrder
+    if let refusing = charge(bytes: bytes) {
+      throw .groupLimit(refusing)
+    }
+    pages.pointee.pages.lock.lock()
+    defer { pages.pointee.pages.lock.unlock() }
+    guard let unit = pages.pointee.pages.allocateLocked(order: runOrder) else {
+      uncharge(bytes: bytes)
+      throw .outOfMemory
+    }
+    // The rest of a page stays the group's: the upper half as one run of two, then one of one.
+    var split = runOrder
+    while split > order {
+      split -= 1
+      pages.pointee.pages.map.pushFree(
+        unit: unit + 1 << split, order: split, dirty: true, head: &pointee.freeUnits[split])
+    }
+    return unit
+  }
+
+  private var allocator: Pointer<AllocatorState> { pointee.allocator }
+
+  /// Under the page lock: units from the group's own pages.
+  private func takeUnits(order: Int) -> Int? {
+    let map = allocator.pointee.pages.map
+    if let unit = map.popFree(head: &pointee.freeUnits[order]) { return unit }
+    guard order == 0, let unit = map.popFree(head: &pointee.freeUnits[1]) else { return nil }
+    map.pushFree(unit: unit + 1, order: 0, dirty: true, head: &pointee.freeUnits[0])
+    return unit
+  }
+
+  /// Takes a run back and its charge, as far as pages became free.
+  func freeRun(unit: Int, order: Int) {
+    let state = allocator
+    var unit = unit
+    var order = order
+    state.pointee.pages.lock.lock()
+    let map = state.pointee.pages.map
+    while order < UnitMap.pageOrder {
+      let buddy = unit ^ 1 << order
+      let word = map.words[buddy]
+      guard UnitMap.isFree(word), UnitMap.order(word) == order else { break }
+      map.removeFree(unit: buddy, head: &pointee.freeUnits[order])
+      unit = min(unit, buddy)
+      order += 1
+    }
+    guard order >= UnitMap.pageOrder else {
+      map.pushFree(unit: unit, order: order, dirty: true, head: &pointee.freeUnits[order])
+      state.pointee.pages.lock.unlock()
+      return
+    }
+    state.pointee.pages.freeLocked(unit: unit, order: order)
+    state.pointee.pages.lock.unlock()
+    uncharge(bytes: UnitMap.unitBytes << order)
+  }
+}

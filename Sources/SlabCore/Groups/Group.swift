@@ -1,0 +1,120 @@
+// A memory group: the kernel's memory cgroup (reference a), a node of a tree that counts and
+// limits the memory of a tenant.
+//
+// A handle keeps the descriptor of the group and those of its child caches alive: that is what
+// makes the fast path safe without a reader section. What keeps a group itself alive is its
+// handles, its child caches, its child groups and, until it is drained, the fence batch.
+
+package import SlabPlatform
+public import Synchronization
+
+@usableFromInline
+package struct Group: ~Copyable {
+  // Line 0: read by the fast path.
+  /// Address of the table of child caches: a mask, then mask + 1 slots. See Group+Table.swift.
+  @usableFromInline let table: Atomic<UInt>
+  /// `GroupState`; changes under the registry lock.
+  let state: Atomic<UInt8>
+  /// 0 for the root group.
+  let depth: UInt8
+  /// Length of the name.
+  let nameCount: UInt16
+  /// Dense, reused after offline.
+  let id: UInt32
+  let parent: Pointer<Group>?
+  package let allocator: Pointer<AllocatorState>
+  /// Handles that users hold.
+  let handles: Atomic<Int>
+  /// Bytes that may be charged; `unlimited` for no limit.
+  package let max: Atomic<Int>
+  /// Times that a charge was refused here.
+  let maxEvents: Atomic<Int>
+
+  // The inline table: its mask ends line 0, its slots are line 1.
+  var inlineMask: UInt64 = 7
+  var inlineSlots = InlineArray<8, UInt64>(repeating: 0)
+
+  // Line 2.
+  /// Bytes charged to the group and below it.
+  package let current: Atomic<Int>
+  package let peak: Atomic<Int>
+  /// Free units in pages of this group: runs of one unit and of two. Under the page lock.
+  var freeUnits = InlineArray<2, UInt32>(repeating: UnitMap.none)
+  /// Where the name is; 0 for none.
+  let name: UInt
+
+  // Under the registry lock:
+  /// Sentinel of the group's caches, from their birth to their shutdown.
+  var caches = ListNode()
+
+  // Line 3.
+  var siblingNode = ListNode()
+  /// Sentinel of the child groups.
+  var childGroups = ListNode()
+  var cacheCount: UInt32 = 0
+  var childGroupCount: UInt32 = 0
+  /// The next group on the offline batch.
+  var nextInBatch: Pointer<Group>? = nil
+  /// Caches that are shut down while a handle is held.
+  var shutDownCaches: Pointer<Cache>? = nil
+  /// Used slots of the table, tombstones included.
+  var usedSlots: UInt32 = 0
+  /// The table before `offline` took it away; 0 while online.
+  var tableAtOffline: UInt = 0
+
+  static var descriptorBytes: Int { 256 }
+  static var siblingNodeOffset: UInt { 176 }
+  package static var unlimited: Int { .max }
+  /// The deepest group; charging recurses as deep.
+  package static var deepest: Int { 64 }
+  package static var longestName: Int { 255 }
+
+  init(
+    id: UInt32, parent: Pointer<Group>?, allocator: Pointer<AllocatorState>, max: Int,
+    name: UInt, nameCount: Int
+  ) {
+    table = Atomic(0)
+    state = Atomic(GroupState.online.rawValue)
+    depth = parent.map { $0.pointee.depth + 1 } ?? 0
+    self.nameCount = UInt16(nameCount)
+    self.id = id
+    self.parent = parent
+    self.allocator = allocator
+    handles = Atomic(1)
+    self.max = Atomic(max)
+    maxEvents = Atomic(0)
+    current = Atomic(0)
+    peak = Atomic(0)
+    self.name = name
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// The nodes by their addresses: noncopyable fields have one.
+  var caches: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.caches) }
+  var siblingNode: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.siblingNode) }
+  var childGroups: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.childGroups) }
+
+  /// The group that this node stands in.
+  init(siblingNode: Pointer<ListNode>) {
+    self.init(address: siblingNode.address - Group.siblingNodeOffset)!
+  }
+
+  package var state: GroupState {
+    // Acquiring: pairs with the releasing stores under the registry lock. Read without it, it is a
+    // hint that saves work; who must be sure reads it under the lock.
+    GroupState(rawValue: pointee.state.load(ordering: .acquiring))!
+  }
+
+  package var isOnline: Bool { state == .online }
+
+  /// The bytes of the name, for as long as the group lives.
+  package func withName<Result>(_ body: (borrowing Span<UInt8>) -> Result) -> Result {
+    // SAFETY: the name is an object of the core's with `nameCount` initialised bytes, alive as long
+    // as the group is.
+    let bytes = unsafe UnsafeBufferPointer(
+      start: UnsafePointer<UInt8>(bitPattern: pointee.name),
+      count: pointee.name == 0 ? 0 : Int(pointee.nameCount))
+    return unsafe body(bytes.span)
+  }
+}

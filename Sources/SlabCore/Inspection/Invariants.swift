@@ -1,0 +1,151 @@
+// One function per structure that says whether it is whole (reference c, "Invariants worth
+// asserting"). For tests: nothing may work in the allocator while they run.
+
+internal import SlabPlatform
+internal import Synchronization
+
+extension Allocator {
+  /// Checks every invariant of every structure; `nil`, or what is wrong. O(everything).
+  package func brokenInvariant() -> StaticString? {
+    if let problem = state.pointee.pages.brokenInvariant() { return problem }
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    var problem: StaticString?
+    var roots = 0
+    var children = 0
+    state.forEachCache { cache in
+      if let broken = cache.brokenInvariant() { problem = problem ?? broken }
+      if cache.isRoot { roots += 1 } else { children += 1 }
+    }
+    if let problem { return problem }
+    let registry = Pointer<Registry>(of: &state.pointee.registry)
+    if roots != registry.pointee.rootCount { return "registry: roots do not add up" }
+    if children != registry.pointee.childCachesCreated - registry.pointee.childCachesShutDown {
+      return "registry: children do not add up"
+    }
+    if let broken = brokenRoot() { return broken }
+    var pages = 0
+    var groups = 0
+    if let broken = rootGroup.brokenInvariant(pages: &pages, groups: &groups) { return broken }
+    if groups - 1 != registry.pointee.groupsCreated - registry.pointee.groupsReleased {
+      return "registry: groups do not add up"
+    }
+    if pages * PageAllocator.pageBytes != rootGroup.pointee.current.load(ordering: .relaxed) {
+      return "groups: charged pages are not the pages of their slabs"
+    }
+    return nil
+  }
+
+  /// Every root: on its list, its children linked, and its sums those of its caches.
+  private func brokenRoot() -> StaticString? {
+    let roots = state.rootsList
+    var node = roots.successor(in: roots)
+    while let current = node {
+      node = current.successor(in: roots)
+      let root = Pointer<RootCache>(rootNode: current)
+      var inUse = Int(root.cache.pointee.objectsInUse)
+      var total = Int(root.cache.pointee.objectsTotal)
+      var units = Int(root.cache.pointee.units)
+      var count = 0
+      var child = root.children.successor(in: root.children)
+      while let sibling = child {
+        child = sibling.successor(in: root.children)
+        let cache = Pointer<Cache>(siblingNode: sibling)
+        if cache.pointee.root != root { return "root: a foreign child" }
+        inUse += Int(cache.pointee.objectsInUse)
+        total += Int(cache.pointee.objectsTotal)
+        units += Int(cache.pointee.units)
+        count += 1
+      }
+      if count != root.pointee.childCount { return "root: children do not add up" }
+      if inUse != root.sum(RootCache.Sum.objectsInUse) { return "root: objects in use" }
+      if total != root.sum(RootCache.Sum.objectsTotal) { return "root: objects" }
+      if units != root.sum(RootCache.Sum.units) { return "root: units" }
+    }
+    return nil
+  }
+}
+
+extension Pointer where Pointee == Cache {
+  /// The partial list, the counters, and the limits of the states.
+  fileprivate func brokenInvariant() -> StaticString? {
+    var empty = 0
+    var previous: Pointer<Slab>?
+    var slab = pointee.partialFirst
+    while let current = slab {
+      if current.pointee.cache != self { return "cache: a foreign slab" }
+      if current.pointee.previous != previous { return "cache: a broken list" }
+      if !current.hasFreeObjects { return "cache: a full slab on the list" }
+      if current.countedFreeObjects
+        != Int(current.pointee.objectCount) - Int(current.pointee.inUse)
+      {
+        return "slab: bits do not add up"
+      }
+      if current.pointee.inUse == 0 { empty += 1 }
+      previous = current
+      slab = current.pointee.next
+    }
+    if pointee.partialLast != previous { return "cache: a broken end of the list" }
+    if empty != Int(pointee.emptyCount) { return "cache: empty slabs do not add up" }
+    if pointee.objectsInUse > pointee.objectsTotal { return "cache: more objects than slots" }
+    if (pointee.slabCount == 0) != (pointee.units == 0) { return "cache: slabs without memory" }
+    if objectsInSheaf > Int(pointee.objectsInUse) { return "cache: sheaf larger than its slabs" }
+    let mode = pointee.allocator.pointee.region.mode
+    switch state {
+    case .active: break
+    case .deactivating: return "cache: deactivating while nobody works"
+    case .deactivated:
+      if pointee.emptyCount != 0 { return "cache: deactivated with empty slabs" }
+      if !pointee.words.load(mode: mode).isClosed { return "cache: deactivated, sheaf open" }
+      if pointee.slabCount == 0 { return "cache: deactivated without slabs" }
+    case .dying, .shutDown:
+      if !isRoot { return "cache: a child that has ended is on the lists" }
+    }
+    if let group = pointee.group, state == .active, group.isOnline,
+      group.child(of: pointee.root) != self
+    {
+      return "group: an active child is not in the table"
+    }
+    return nil
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// The tree below, its caches, and the charges: `pages` and `groups` count what was met.
+  fileprivate func brokenInvariant(pages: inout Int, groups: inout Int) -> StaticString? {
+    groups += 1
+    var own = 0
+    var caches = 0
+    var node = self.caches.successor(in: self.caches)
+    while let current = node {
+      node = current.successor(in: self.caches)
+      let cache = Pointer<Cache>(groupNode: current)
+      if cache.pointee.group != self { return "group: a foreign cache" }
+      own += Int(cache.pointee.units)
+      caches += 1
+    }
+    if caches != Int(pointee.cacheCount) { return "group: caches do not add up" }
+    let map = pointee.allocator.pointee.pages.map
+    for order in 0..<UnitMap.pageOrder {
+      map.forEachFree(head: pointee.freeUnits[order]) { _, _ in own += 1 << order }
+    }
+    if own % (1 << UnitMap.pageOrder) != 0 { return "group: units that are no whole pages" }
+    let before = pages
+    pages += own >> UnitMap.pageOrder
+    var children = 0
+    var child = childGroups.successor(in: childGroups)
+    while let current = child {
+      child = current.successor(in: childGroups)
+      let group = Pointer<Group>(siblingNode: current)
+      if group.pointee.parent != self { return "group: a foreign child group" }
+      if let broken = group.brokenInvariant(pages: &pages, groups: &groups) { return broken }
+      children += 1
+    }
+    if children != Int(pointee.childGroupCount) { return "group: child groups do not add up" }
+    let current = pointee.current.load(ordering: .relaxed)
+    if current != (pages - before) * PageAllocator.pageBytes { return "group: charge" }
+    if current > pointee.max.load(ordering: .relaxed) { return "group: above its limit" }
+    if pointee.peak.load(ordering: .relaxed) < current { return "group: peak below current" }
+    return nil
+  }
+}

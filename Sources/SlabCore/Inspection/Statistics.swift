@@ -1,0 +1,106 @@
+// What an allocator can say about itself in numbers that add up.
+
+package import SlabPlatform
+internal import Synchronization
+
+/// A moment's figures. Each is exact; together they are of one moment only if nobody works.
+package struct AllocatorStatistics: Sendable {
+  // Groups, without the root group: created = live + released, live = online + dying.
+  package var groupsCreated = 0
+  package var groupsOfflined = 0
+  package var groupsReleased = 0
+
+  // Child caches: created = on the lists + shut down; shut down = released + kept by handles.
+  package var childCachesCreated = 0
+  package var childCachesShutDown = 0
+  package var childCachesReleased = 0
+
+  // Root caches of users.
+  package var rootCachesCreated = 0
+  package var rootCachesReleased = 0
+
+  /// Bytes charged to groups, and the most that were at one time.
+  package var chargedBytes = 0
+  package var chargedBytesPeak = 0
+
+  // Bytes of the heap: used + free and resident + clean = committed.
+  package var usedBytes = 0
+  package var freeResidentBytes = 0
+  package var committedBytes = 0
+  /// What the allocator holds of the system's memory: used and free resident bytes of the heap, and
+  /// the memory of the page map, the per-CPU region and the table of ids.
+  package var systemBytes = 0
+  package var systemBytesPeak = 0
+  /// Bytes of the heap that were ever given back.
+  package var returnedBytes = 0
+
+  /// Fences of endings, and the batches that they served: never more fences than batches.
+  package var fences = 0
+  package var fenceBatches = 0
+  /// Fences for sheaves that grew or were drained on request.
+  package var sheafFences = 0
+  /// Groups and caches on their way through the workers.
+  package var pendingEndings = 0
+  package var workerThreads = 0
+  package var workerThreadsPeak = 0
+
+  /// How the CPU layer runs.
+  package var mode = PerCPUMode.lockedSlots
+}
+
+extension Allocator {
+  /// The figures of now. O(1); takes the registry lock, then the page lock.
+  package var statistics: AllocatorStatistics {
+    var figures = AllocatorStatistics()
+    state.pointee.registry.lock.lock()
+    figures.groupsCreated = state.pointee.registry.groupsCreated
+    figures.groupsOfflined = state.pointee.registry.groupsOfflined
+    figures.groupsReleased = state.pointee.registry.groupsReleased
+    figures.childCachesCreated = state.pointee.registry.childCachesCreated
+    figures.childCachesShutDown = state.pointee.registry.childCachesShutDown
+    figures.childCachesReleased = state.pointee.registry.childCachesReleased
+    figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
+    figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
+    let idBytes = state.pointee.registry.groupIDs.committedBytes
+    state.pointee.registry.lock.unlock()
+
+    figures.chargedBytes = rootGroup.pointee.current.load(ordering: .relaxed)
+    figures.chargedBytesPeak = rootGroup.pointee.peak.load(ordering: .relaxed)
+
+    state.pointee.pages.lock.lock()
+    let page = PageAllocator.pageBytes
+    figures.usedBytes = state.pointee.pages.usedPages * page
+    figures.freeResidentBytes = state.pointee.pages.dirtyPages * page
+    figures.committedBytes = state.pointee.pages.endUnit * UnitMap.unitBytes
+    figures.returnedBytes = state.pointee.pages.returnedPages * page
+    let besides = state.pointee.region.usedBytes + idBytes
+    figures.systemBytes = state.pointee.pages.residentBytes + besides
+    figures.systemBytesPeak = state.pointee.pages.residentBytesPeak + besides
+    state.pointee.pages.lock.unlock()
+
+    let lifecycle = Pointer<Lifecycle>(of: &state.pointee.lifecycle)
+    figures.fences = lifecycle.pointee.fences.load(ordering: .relaxed)
+    figures.fenceBatches = lifecycle.pointee.fenceBatches.load(ordering: .relaxed)
+    figures.pendingEndings = lifecycle.pointee.pending.load(ordering: .relaxed)
+    lifecycle.pointee.workers.lock.lock()
+    figures.workerThreads = lifecycle.pointee.workers.running
+    figures.workerThreadsPeak = lifecycle.pointee.workers.peak
+    lifecycle.pointee.workers.lock.unlock()
+    figures.sheafFences = state.pointee.sheafFences.load(ordering: .relaxed)
+    figures.mode = state.pointee.region.mode
+    return figures
+  }
+
+  /// Gives back all memory that is not in use: the empty slabs and sheaves of the core's own
+  /// caches, the free pages, the free end of the heap. System calls for each run of pages.
+  package func trim() {
+    state.pointee.registry.lock.lock()
+    state.forEachCache { cache in
+      if cache.isRoot, cache.pointee.root.pointee.isInternal { cache.shrink() }
+    }
+    state.pointee.registry.lock.unlock()
+    state.pointee.pages.giveBack(keeping: 0)
+    state.pointee.pages.shrinkHeap()
+    _ = state.pointee.region.trim()
+  }
+}

@@ -1,0 +1,41 @@
+// The life of a cache, as a table. docs/life-cycle.md has the picture; this file has the rule.
+//
+//   state         who moves it on, under which lock             who may still touch the descriptor
+//   ------------  --------------------------------------------  ----------------------------------
+//   active        fence worker, after offline(group) or         everybody
+//                 destroy(root); cache lock
+//   deactivating  fence worker, after the fence and the drain;  frees; allocations that fetched the
+//                 cache lock                                     pointer before, which fail
+//   deactivated   whoever gives its last slab back (a free, or  frees of its live objects; holders
+//                 the fence worker at once); cache lock          of a group handle, who fail
+//   dying         destroy worker, by shutdown: out of every     the destroy queue and its worker;
+//                 list; registry lock                            holders of a group handle, who fail
+//   shutDown      whoever drops the group's last handle, or     holders of a group handle, who fail
+//                 the destroy worker at once; registry lock
+//
+// Released is not a state: the descriptor is an object of its cache again. There is exactly one
+// transition out of each state and one mover, so a cache has exactly one owner of its final
+// release. Type-safe caches will wait for the barrier between dying and release.
+
+package enum CacheState: UInt8, Sendable {
+  case active
+  case deactivating
+  case deactivated
+  case dying
+  case shutDown
+
+  /// Whether the table has a step from this state to another.
+  func mayBecome(_ next: CacheState) -> Bool { next.rawValue == rawValue + 1 }
+}
+
+/// The life of a group.
+///
+///     online   -> offline   offline(group), under the registry lock
+///     offline  -> drained   fence worker, under the registry lock
+///     released              by whoever finds, under the registry lock, that it is drained and has
+///                           no cache, no child group and no handle any more
+package enum GroupState: UInt8, Sendable {
+  case online
+  case offline
+  case drained
+}

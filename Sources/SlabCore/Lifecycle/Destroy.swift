@@ -1,0 +1,160 @@
+// The last steps: shutdown, which takes a cache out of every list, and release, which gives its
+// descriptor back. And `destroy`, by which a user ends a root cache.
+
+package import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == AllocatorState {
+  /// The destroy worker: shuts down every cache that was on the queue. True if there was one.
+  func runDestroyQueue() -> Bool {
+    var next = takeDying()
+    guard next != nil else { return false }
+    while let cache = next {
+      next = cache.pointee.nextInChain
+      shutDown(cache)
+      noteDone(1)
+    }
+    return true
+  }
+
+  /// Ends a dying cache: all memberships change together, under the registry lock. The cache may be
+  /// gone when this returns.
+  func shutDown(_ cache: Pointer<Cache>) {
+    pointee.registry.lock.lock()
+    invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
+    cache.moveState(to: .shutDown)
+    if cache.isRoot {
+      // The last of the root and its children to be shut down releases the root.
+      if cache.pointee.root.pointee.childCount == 0 { releaseRoot(cache.pointee.root) }
+    } else {
+      shutDownChild(cache)
+    }
+    pointee.registry.lock.unlock()
+  }
+
+  private func shutDownChild(_ cache: Pointer<Cache>) {
+    let root = cache.pointee.root
+    let group = cache.pointee.group!
+    cache.allNode.unlink()
+    cache.siblingNode.unlink()
+    cache.groupNode.unlink()
+    root.pointee.childCount -= 1
+    group.pointee.cacheCount -= 1
+    pointee.registry.childCachesShutDown += 1
+    if root.pointee.childCount == 0, root.cache.state == .shutDown { releaseRoot(root) }
+    if group.pointee.handles.load(ordering: .acquiring) == 0 {
+      releaseDescriptor(cache)
+      releaseIfUnused(group)
+    } else {
+      // A holder of a handle may be about to lock it, to find that it is not active.
+      cache.pointee.nextInChain = group.pointee.shutDownCaches
+      group.pointee.shutDownCaches = cache
+    }
+  }
+
+  /// Under the registry lock: the descriptors that the last handle kept.
+  func releaseShutDownCaches(of group: Pointer<Group>) {
+    while let cache = group.pointee.shutDownCaches {
+      group.pointee.shutDownCaches = cache.pointee.nextInChain
+      releaseDescriptor(cache)
+    }
+  }
+
+  private func releaseDescriptor(_ cache: Pointer<Cache>) {
+    pointee.registry.childCachesReleased += 1
+    pointee.childCaches.cache.free(cache.address)
+  }
+
+  /// Under the registry lock: releases a group that nothing holds any more, and then perhaps its
+  /// parent.
+  func releaseIfUnused(_ group: Pointer<Group>) {
+    var candidate: Pointer<Group>? = group
+    while let unused = candidate, let parent = unused.pointee.parent, unused.state == .drained,
+      unused.pointee.handles.load(ordering: .acquiring) == 0, unused.pointee.cacheCount == 0,
+      unused.pointee.childGroupCount == 0
+    {
+      invariant(
+        unused.pointee.current.load(ordering: .relaxed) == 0, "group: released with charges")
+      invariant(unused.pointee.shutDownCaches == nil, "group: released with descriptors")
+      unused.siblingNode.unlink()
+      parent.pointee.childGroupCount -= 1
+      unused.freeTables()
+      if unused.pointee.name != 0 { freeInternal(unused.pointee.name) }
+      pointee.registry.groupsReleased += 1
+      pointee.groups.cache.free(unused.address)
+      candidate = parent
+    }
+  }
+
+  /// Under the registry lock.
+  private func releaseRoot(_ root: Pointer<RootCache>) {
+    root.cache.allNode.unlink()
+    root.rootNode.unlink()
+    pointee.registry.rootCount -= 1
+    pointee.registry.rootCachesReleased += 1
+    pointee.registry.freeRootIndex(root.pointee.index)
+    let sums = root.pointee.sums
+    for slot in 0..<pointee.region.slotCount {
+      zeroMemory(at: pointee.region.address(sums, onSlot: slot), bytes: 64)
+    }
+    Words(at: sums)[0] = UInt64(pointee.freeSums)
+    pointee.freeSums = sums
+    pointee.rootCaches.cache.free(root.address)
+  }
+}
+
+extension Allocator {
+  /// Destroys a root cache and all its children, whatever state they are in: no allocation from it
+  /// is served any more, its name can be used again at once, its memory goes back soon. Waits for
+  /// no fence and no worker. Nobody may use the root while this runs or afterwards.
+  ///
+  /// O(children), under the registry lock for 64 of them at a time.
+  ///
+  /// - Throws: `.cacheBusy(objects:)` with the number of live objects, of the root and all its
+  ///   children, and nothing has changed; `.cacheDestroyed` if it has been destroyed before.
+  package func destroy(_ root: Pointer<RootCache>) throws(AllocatorError) {
+    guard !root.pointee.isInternal else { fatal("destroy: a cache of the core's own") }
+    let live = try liveObjects(of: root)
+    guard live == 0 else { throw .cacheBusy(objects: live) }
+    state.pointee.registry.lock.lock()
+    guard !root.pointee.isDestroying else {
+      state.pointee.registry.lock.unlock()
+      throw .cacheDestroyed
+    }
+    root.pointee.isDestroying = true
+    root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
+    state.pointee.lifecycle.rootBatch = root
+    state.pointee.registry.lock.unlock()
+    state.notePending()
+  }
+
+  /// Objects of a root and its children that users have: those out of their slabs less those in
+  /// sheaves.
+  package func liveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    guard !root.pointee.isDestroying else { throw .cacheDestroyed }
+    var live = root.cache.liveObjects
+    withCursor(in: root.children) { cursor in
+      var visited = 0
+      while let node = cursor.advance(in: root.children) {
+        live += Pointer<Cache>(siblingNode: node).liveObjects
+        visited += 1
+        if visited % 64 == 0 {
+          state.pointee.registry.lock.unlock()
+          state.pointee.registry.lock.lock()
+        }
+      }
+    }
+    return live
+  }
+}
+
+extension Pointer where Pointee == Cache {
+  /// Objects that users have. Exact when nobody uses the cache. O(CPUs).
+  fileprivate var liveObjects: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return Int(pointee.objectsInUse) - objectsInSheaf
+  }
+}

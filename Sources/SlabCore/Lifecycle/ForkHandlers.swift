@@ -1,0 +1,88 @@
+// fork: the child gets the memory as it is at that moment, and the calling thread alone. So fork
+// waits until no other thread is in the middle of anything: it takes every lock, in the lock order,
+// and releases them in both processes. O(caches).
+
+internal import SlabPlatform
+internal import Synchronization
+
+enum ForkHandlers {
+  private static let lock = Lock()
+  /// Under `lock`: the allocators of this process, chained by `nextAllocator`.
+  private static let first = Atomic<UInt>(0)
+  private static let isRegistered = Atomic<Bool>(false)
+
+  /// From now on forks wait for this allocator.
+  static func add(_ state: Pointer<AllocatorState>) {
+    if !isRegistered.exchange(true, ordering: .acquiringAndReleasing) {
+      // Without memory for the handlers a fork is only safe while nobody else is at work.
+      try? SystemCall.registerForkHandlers(
+        prepare: { ForkHandlers.prepare() }, parent: { ForkHandlers.resume(inChild: false) },
+        child: { ForkHandlers.resume(inChild: true) })
+    }
+    lock.lock()
+    state.pointee.nextAllocator = Pointer(address: first.load(ordering: .relaxed))
+    first.store(state.address, ordering: .relaxed)
+    lock.unlock()
+  }
+
+  static func remove(_ state: Pointer<AllocatorState>) {
+    lock.lock()
+    var before: Pointer<AllocatorState>?
+    var current = Pointer<AllocatorState>(address: first.load(ordering: .relaxed))
+    while let other = current, other != state {
+      before = other
+      current = other.pointee.nextAllocator
+    }
+    if let before {
+      before.pointee.nextAllocator = state.pointee.nextAllocator
+    } else {
+      first.store(state.pointee.nextAllocator?.address ?? 0, ordering: .relaxed)
+    }
+    lock.unlock()
+  }
+
+  private static func forEach(_ body: (Pointer<AllocatorState>) -> Void) {
+    var current = Pointer<AllocatorState>(address: first.load(ordering: .relaxed))
+    while let state = current {
+      current = state.pointee.nextAllocator
+      body(state)
+    }
+  }
+
+  private static func prepare() {
+    lock.lock()
+    forEach { state in
+      for index in 0..<Workers.most { state.pointee.lifecycle.workers.busy[index].lock() }
+      state.pointee.registry.lock.lock()
+      state.forEachCache { $0.pointee.lock.lock() }
+      state.pointee.lifecycle.workers.lock.lock()
+      state.pointee.pages.lock.lock()
+      state.pointee.region.prepareForFork()
+    }
+  }
+
+  private static func resume(inChild: Bool) {
+    forEach { state in
+      state.pointee.region.resumeAfterFork(inChild: inChild)
+      state.pointee.pages.lock.unlock()
+      if inChild { state.forgetWorkers() }
+      state.pointee.lifecycle.workers.lock.unlock()
+      state.forEachCache { $0.pointee.lock.unlock() }
+      state.pointee.registry.lock.unlock()
+      for index in 0..<Workers.most { state.pointee.lifecycle.workers.busy[index].unlock() }
+    }
+    lock.unlock()
+  }
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Under the registry lock: visits every cache, roots and children, the core's own ones last.
+  func forEachCache(_ body: (Pointer<Cache>) -> Void) {
+    let all = allCachesList
+    var node = all.successor(in: all)
+    while let current = node {
+      node = current.successor(in: all)
+      body(Pointer<Cache>(allNode: current))
+    }
+  }
+}

@@ -1,0 +1,98 @@
+// The endings of an allocator: the batches and queues between those who end something and the
+// workers who do it. The states are in CacheState.swift, the way in docs/life-cycle.md.
+//
+//   offline(group)  -> offline batch --\
+//                                       > fence worker: one fence for the whole batch
+//   destroy(root)   -> root batch -----/
+//   last free       -> destroy queue ---> destroy worker: shutdown, release
+//
+// Nobody who puts something in waits for anything but the registry lock. Type-safe caches will get
+// their barrier batch behind the destroy worker.
+
+internal import SlabPlatform
+internal import Synchronization
+
+struct Lifecycle: ~Copyable {
+  // Under the registry lock:
+  /// Groups that went offline since the last batch, chained by `nextInBatch`.
+  var offlineBatch: Pointer<Group>? = nil
+  /// Roots that were destroyed since the last batch.
+  var rootBatch: Pointer<RootCache>? = nil
+
+  /// The last of the dying caches, chained by `nextInChain`; pushed without a lock.
+  let destroyQueue = Atomic<UInt>(0)
+  /// Groups and caches that are on a batch or queue, or with a worker.
+  let pending = Atomic<Int>(0)
+  /// Signalled when `pending` falls to 0.
+  let drained = EventCount()
+
+  /// One fence worker at a time: caches that it holds chained are nobody else's.
+  let batchLock = Lock()
+
+  // Counters; written by the fence worker, read by reports.
+  let fences = Atomic<Int>(0)
+  let fenceBatches = Atomic<Int>(0)
+
+  var workers: Workers
+
+  init(workerLimit: Int) { workers = Workers(limit: min(max(workerLimit, 1), Workers.most)) }
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Counts something that was put in and sees to it that a worker looks.
+  func notePending(_ count: Int = 1) {
+    // Sequentially consistent, as the worker's announcement that it falls asleep: one of the two
+    // sees the other.
+    pointee.lifecycle.pending.add(count, ordering: .sequentiallyConsistent)
+    kickWorkers()
+  }
+
+  /// Counts what a worker has finished.
+  func noteDone(_ count: Int) {
+    guard count > 0 else { return }
+    let left = pointee.lifecycle.pending.subtract(count, ordering: .sequentiallyConsistent)
+      .newValue
+    invariant(left >= 0, "life cycle: more done than pending")
+    if left == 0 { pointee.lifecycle.drained.signal() }
+  }
+
+  /// Puts a dying cache on the destroy queue. The caller must not touch it any more: it may be
+  /// released before this returns.
+  func enqueueDying(_ cache: Pointer<Cache>) {
+    pointee.lifecycle.pending.add(1, ordering: .sequentiallyConsistent)
+    var head = pointee.lifecycle.destroyQueue.load(ordering: .relaxed)
+    while true {
+      cache.pointee.nextInChain = Pointer<Cache>(address: head)
+      // Releasing: pairs with the acquiring exchange in `takeDying`.
+      let (done, now) = pointee.lifecycle.destroyQueue.compareExchange(
+        expected: head, desired: cache.address, ordering: .acquiringAndReleasing)
+      if done { break }
+      head = now
+    }
+    kickWorkers()
+  }
+
+  /// Takes the whole destroy queue.
+  func takeDying() -> Pointer<Cache>? {
+    guard pointee.lifecycle.destroyQueue.load(ordering: .relaxed) != 0 else { return nil }
+    return Pointer<Cache>(
+      address: pointee.lifecycle.destroyQueue.exchange(0, ordering: .acquiring))
+  }
+}
+
+extension Allocator {
+  /// Waits until everything that has ended so far is done: fenced, drained, and what has no live
+  /// object released. Endings that live objects hold up are not waited for. For tests and tools.
+  package func waitUntilDrained() {
+    while true {
+      let ticket = state.pointee.lifecycle.drained.prepare()
+      if state.pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) == 0 {
+        state.pointee.lifecycle.drained.cancel()
+        return
+      }
+      state.hurryWorkers()
+      // Bounded, so that a worker that could not be started is tried again.
+      state.pointee.lifecycle.drained.wait(ticket, nanoseconds: 100_000_000)
+    }
+  }
+}

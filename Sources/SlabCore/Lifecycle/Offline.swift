@@ -1,0 +1,81 @@
+// The end of a group as its user sees it. Pointer work under the registry lock, O(1) however many
+// caches the group has and whatever else exists: what must be done per cache, the fence worker
+// does. No fence, no grace period, no barrier, no waiting for a worker (patches 7 and 8).
+
+package import SlabPlatform
+internal import Synchronization
+
+extension Allocator {
+  /// Takes a group offline: it allocates no more, frees go on working, its id can be used again at
+  /// once, and its memory goes back as its objects are freed. O(1). Waits for nothing but the
+  /// registry lock. The caller's handle stays valid.
+  ///
+  /// - Throws: `.groupHasChildren` while a child group is online, `.groupOffline` if it is offline
+  ///   already, `.rootGroup`. Then nothing has changed.
+  package func offline(_ group: Pointer<Group>) throws(AllocatorError) {
+    guard group.pointee.parent != nil else { throw .rootGroup }
+    state.pointee.registry.lock.lock()
+    guard group.isOnline else {
+      state.pointee.registry.lock.unlock()
+      throw .groupOffline
+    }
+    guard !group.hasOnlineChildGroup else {
+      state.pointee.registry.lock.unlock()
+      throw .groupHasChildren
+    }
+    takeOffline(group)
+    state.pointee.registry.lock.unlock()
+    state.notePending()
+  }
+
+  /// Under the registry lock. The state changes first: a creator of a child rechecks it under this
+  /// lock, so no child is born afterwards.
+  fileprivate func takeOffline(_ group: Pointer<Group>) {
+    // Releasing: pairs with the acquiring load in `state`.
+    group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
+    group.unpublishAll()
+    state.pointee.registry.groupIDs.free(Int(group.pointee.id))
+    group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch
+    state.pointee.lifecycle.offlineBatch = group
+    state.pointee.registry.groupsOfflined += 1
+  }
+
+  /// One handle more on a group, by somebody who has one.
+  package func retain(_ group: Pointer<Group>) {
+    group.pointee.handles.add(1, ordering: .relaxed)
+  }
+
+  /// Gives a handle back. With the last one an online group goes offline (it must not have child
+  /// groups that are online), and nobody can allocate in the group any more. O(1), or O(caches that
+  /// are shut down) with the last one; takes the registry lock then.
+  package func release(_ group: Pointer<Group>) {
+    guard group.pointee.parent != nil else { fatal("release: the root group") }
+    // Acquiring and releasing: what other holders did with the descriptors comes before what the
+    // last one's successor does.
+    let left = group.pointee.handles.subtract(1, ordering: .acquiringAndReleasing).newValue
+    guard left <= 0 else { return }
+    guard left == 0 else { fatal("release: more handles than there were") }
+    state.pointee.registry.lock.lock()
+    let wasOnline = group.isOnline
+    if wasOnline {
+      guard !group.hasOnlineChildGroup else { fatal("release: child groups are online") }
+      takeOffline(group)
+    }
+    state.releaseShutDownCaches(of: group)
+    state.releaseIfUnused(group)
+    state.pointee.registry.lock.unlock()
+    if wasOnline { state.notePending() }
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// Under the registry lock. O(child groups that are dying).
+  var hasOnlineChildGroup: Bool {
+    var node = childGroups.successor(in: childGroups)
+    while let current = node {
+      if Pointer<Group>(siblingNode: current).isOnline { return true }
+      node = current.successor(in: childGroups)
+    }
+    return false
+  }
+}

@@ -1,0 +1,191 @@
+// The threads that end groups and caches: at most a configured number, one by default (patch 10).
+// Started when there is first something to do; asleep when there is nothing; gone in the child of a
+// fork, which starts its own when it needs them.
+//
+// A worker that has found work looks again a millisecond later, so that a batch can gather, and
+// those who put work in need not wake anybody: while a worker is awake that costs them no system
+// call. Only after a while without work it sleeps for good, until it is woken.
+
+internal import SlabPlatform
+internal import Synchronization
+
+struct Workers: ~Copyable {
+  let limit: Int
+  let lock = Lock()
+  // Under `lock`:
+  var running = 0
+  var peak = 0
+
+  /// Workers that will look at the queues again before they sleep.
+  let awake = Atomic<Int>(0)
+  /// Set to end them all.
+  let isStopping = Atomic<Bool>(false)
+  /// Signalled to wake a worker before its time.
+  let wake = EventCount()
+  /// Signalled when a worker ends.
+  let ended = EventCount()
+  /// Held by a worker while it works: fork waits for these, so that no batch is halfway in a child.
+  let busy = InlineArray<8, Lock> { _ in Lock() }
+
+  static var most: Int { 8 }
+  /// How long a batch gathers.
+  static var batchNanoseconds: UInt64 { 1_000_000 }
+  /// Looks without work before a worker sleeps for good.
+  static var idleLooks: Int { 20 }
+  /// Pending items per worker above which another one is started.
+  static var pendingPerWorker: Int { 1024 }
+
+  init(limit: Int) { self.limit = limit }
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Sees to it that some worker will look at the queues. One load while one is awake.
+  func kickWorkers() {
+    let awake = pointee.lifecycle.workers.awake.load(ordering: .sequentiallyConsistent)
+    let pending = pointee.lifecycle.pending.load(ordering: .relaxed)
+    if awake > 0,
+      awake >= pointee.lifecycle.workers.limit || pending < awake * Workers.pendingPerWorker
+    {
+      return
+    }
+    startOrWakeWorker()
+  }
+
+  @inline(never)
+  private func startOrWakeWorker() {
+    pointee.lifecycle.workers.lock.lock()
+    let running = pointee.lifecycle.workers.running
+    let awake = pointee.lifecycle.workers.awake.load(ordering: .relaxed)
+    if awake < running || running == pointee.lifecycle.workers.limit {
+      pointee.lifecycle.workers.lock.unlock()
+      pointee.lifecycle.workers.wake.signal()
+      return
+    }
+    startWorker()
+    pointee.lifecycle.workers.lock.unlock()
+  }
+
+  /// Under the workers' lock. Where the system gives no thread, the work waits for the next kick,
+  /// or for somebody who waits for it and does it himself.
+  private func startWorker() {
+    let index = pointee.lifecycle.workers.running
+    pointee.lifecycle.workers.running += 1
+    pointee.lifecycle.workers.awake.add(1, ordering: .sequentiallyConsistent)
+    do {
+      // The index rides in the low bits, which the state's alignment leaves free.
+      try unsafe SystemCall.startThread(
+        { argument in
+          let word = UInt(bitPattern: argument)
+          Pointer<AllocatorState>(address: word & ~7)!.runWorker(Int(word & 7))
+          return nil
+        }, argument: address | UInt(index))
+      pointee.lifecycle.workers.peak = Swift.max(
+        pointee.lifecycle.workers.peak, pointee.lifecycle.workers.running)
+    } catch {
+      pointee.lifecycle.workers.running -= 1
+      pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
+    }
+  }
+
+  /// Wakes the workers now; if there is none and none can be had, does the work here.
+  func hurryWorkers() {
+    pointee.lifecycle.workers.lock.lock()
+    if pointee.lifecycle.workers.running == 0 { startWorker() }
+    let isAlone = pointee.lifecycle.workers.running == 0
+    pointee.lifecycle.workers.lock.unlock()
+    if isAlone { _ = work(as: 0) } else { pointee.lifecycle.workers.wake.signal() }
+  }
+
+  /// One look at everything there is to do. True if there was something.
+  private func work(as index: Int) -> Bool {
+    pointee.lifecycle.workers.busy[index].lock()
+    defer { pointee.lifecycle.workers.busy[index].unlock() }
+    let fenced = runFenceBatch()
+    let destroyed = runDestroyQueue()
+    return fenced || destroyed
+  }
+
+  /// The life of a worker.
+  private func runWorker(_ index: Int) {
+    var looksWithoutWork = 0
+    while true {
+      if work(as: index) {
+        looksWithoutWork = 0
+      } else if pointee.lifecycle.workers.isStopping.load(ordering: .acquiring) {
+        break
+      } else {
+        looksWithoutWork += 1
+        giveBackExcess()
+      }
+      if looksWithoutWork < Workers.idleLooks {
+        pauseWorker(nanoseconds: Workers.batchNanoseconds)
+      } else {
+        sleepUntilWoken()
+        looksWithoutWork = 0
+      }
+    }
+    pointee.lifecycle.workers.lock.lock()
+    pointee.lifecycle.workers.running -= 1
+    pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
+    // Signalled under the lock: whoever waits takes it before he unmaps us.
+    pointee.lifecycle.workers.ended.signal()
+    pointee.lifecycle.workers.lock.unlock()
+  }
+
+  func pauseWorker(nanoseconds: UInt64) {
+    let ticket = pointee.lifecycle.workers.wake.prepare()
+    if pointee.lifecycle.workers.isStopping.load(ordering: .acquiring) {
+      pointee.lifecycle.workers.wake.cancel()
+    } else {
+      pointee.lifecycle.workers.wake.wait(ticket, nanoseconds: nanoseconds)
+    }
+  }
+
+  private func sleepUntilWoken() {
+    let ticket = pointee.lifecycle.workers.wake.prepare()
+    // Announced before the last look, as `notePending` counts before it looks at this.
+    pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
+    if pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) != 0
+      || pointee.pages.hasExcess.load(ordering: .sequentiallyConsistent)
+      || pointee.lifecycle.workers.isStopping.load(ordering: .acquiring)
+    {
+      pointee.lifecycle.workers.wake.cancel()
+    } else {
+      pointee.lifecycle.workers.wake.wait(ticket)
+    }
+    pointee.lifecycle.workers.awake.add(1, ordering: .sequentiallyConsistent)
+  }
+
+  /// Gives free pages back when they are more than is worth keeping.
+  private func giveBackExcess() {
+    guard pointee.pages.hasExcess.load(ordering: .relaxed) else { return }
+    pointee.pages.hasExcess.store(false, ordering: .relaxed)
+    pointee.pages.giveBack(keeping: pointee.pages.pagesToKeep)
+  }
+
+  /// Ends the workers after the work that is there. Waits for them.
+  func stopWorkers() {
+    pointee.lifecycle.workers.isStopping.store(true, ordering: .releasing)
+    while true {
+      let ticket = pointee.lifecycle.workers.ended.prepare()
+      pointee.lifecycle.workers.lock.lock()
+      let running = pointee.lifecycle.workers.running
+      pointee.lifecycle.workers.lock.unlock()
+      if running == 0 {
+        pointee.lifecycle.workers.ended.cancel()
+        return
+      }
+      pointee.lifecycle.workers.wake.signal()
+      pointee.lifecycle.workers.ended.wait(ticket, nanoseconds: Workers.batchNanoseconds)
+    }
+  }
+
+  /// In a child of fork: the threads were the parent's.
+  func forgetWorkers() {
+    pointee.lifecycle.workers.running = 0
+    pointee.lifecycle.workers.awake.store(0, ordering: .relaxed)
+    pointee.lifecycle.workers.wake.resetAfterFork()
+    pointee.lifecycle.workers.ended.resetAfterFork()
+    pointee.lifecycle.drained.resetAfterFork()
+  }
+}

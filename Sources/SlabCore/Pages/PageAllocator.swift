@@ -1,0 +1,248 @@
+// Runs of 2^order OS pages: a buddy system on the page map, over a reservation that is committed
+// in chunks from its low end.
+//
+// A free run is *dirty* (its memory is resident, a slab can use it without a page fault) or *clean*
+// (never touched, or given back). Two sets of free lists keep them apart, and runs merge only with
+// their like: so a dirty run is recycled whole, and no clean page is counted as resident. Clean
+// addresses that do not merge cost nothing, and merge when their neighbours are given back.
+//
+// Invariants, under `lock`:
+//   usedPages + dirtyPages + cleanPages = committed pages
+//   two free buddies of one order and kind do not exist
+//   a run of order o starts at a multiple of 2^o units
+
+internal import SlabPlatform
+internal import Synchronization
+
+@usableFromInline
+package struct PageAllocator: ~Copyable {
+  @usableFromInline package let map: UnitMap
+  let lock = Lock()
+
+  // All under `lock`.
+  /// First unit behind the committed part of the heap.
+  var endUnit = 0
+  /// Highest `endUnit` ever: what of the heap may have been touched, and of the map.
+  var endUnitPeak = 0
+  var dirtyHeads = InlineArray<13, UInt32>(repeating: UnitMap.none)
+  var cleanHeads = InlineArray<13, UInt32>(repeating: UnitMap.none)
+  var usedPages = 0
+  var dirtyPages = 0
+  var cleanPages = 0
+  /// Most pages that were resident at one time.
+  var residentPagesPeak = 0
+  /// Pages that were ever given back to the system.
+  var returnedPages = 0
+
+  /// Free pages that are kept at least.
+  let leastToKeep: Int
+  /// Set when more pages are free than is worth keeping: twice `pagesToKeep`, so that a load that
+  /// swings does not give back today what it takes tomorrow.
+  let hasExcess = Atomic<Bool>(false)
+
+  /// Units of the largest run, and of a step of commitment: 4 MiB.
+  static var largestOrder: Int { 12 }
+
+  init(map: UnitMap, freeBytesToKeep: Int) {
+    self.map = map
+    leastToKeep = max(0, freeBytesToKeep / Self.pageBytes)
+  }
+
+  /// How many free pages stay: an eighth of what is in use.
+  var pagesToKeep: Int { max(leastToKeep, usedPages / 8) }
+
+  /// Bytes of an OS page.
+  package static var pageBytes: Int { 4096 }
+
+  // MARK: - Allocating
+
+  /// A run of 2^order units, order at least `UnitMap.pageOrder`, aligned to its size; `nil` if the
+  /// reservation is used up or the system refuses memory.
+  ///
+  /// O(orders); one system call per 4 MiB of growth.
+  mutating func allocate(order: Int) -> Int? {
+    lock.lock()
+    defer { lock.unlock() }
+    return allocateLocked(order: order)
+  }
+
+  mutating func allocateLocked(order: Int) -> Int? {
+    invariant(order >= UnitMap.pageOrder && order <= Self.largestOrder, "pages: order")
+    if let unit = takeRun(order: order, dirty: true) ?? takeRun(order: order, dirty: false) {
+      return unit
+    }
+    guard grow() else { return nil }
+    return takeRun(order: order, dirty: false)
+  }
+
+  /// The smallest free run of one kind that is large enough, split down.
+  private mutating func takeRun(order: Int, dirty: Bool) -> Int? {
+    for larger in order...Self.largestOrder {
+      guard let unit = popRun(order: larger, dirty: dirty) else { continue }
+      var split = larger
+      while split > order {
+        split -= 1
+        pushRun(unit + 1 << split, order: split, dirty: dirty)
+      }
+      let pages = 1 << (order - UnitMap.pageOrder)
+      if dirty { dirtyPages -= pages } else { cleanPages -= pages }
+      usedPages += pages
+      residentPagesPeak = max(residentPagesPeak, usedPages + dirtyPages)
+      return unit
+    }
+    return nil
+  }
+
+  /// Commits the next 4 MiB.
+  private mutating func grow() -> Bool {
+    let units = 1 << Self.largestOrder
+    guard endUnit + units <= map.unitLimit else { return false }
+    do {
+      let wordsStart = UInt(endUnit) * 8
+      try SystemCall.protectReadWrite(at: map.words.address + wordsStart, bytes: units * 8)
+      try SystemCall.protectReadWrite(
+        at: map.address(ofUnit: endUnit), bytes: units * UnitMap.unitBytes)
+    } catch {
+      return false
+    }
+    pushRun(endUnit, order: Self.largestOrder, dirty: false)
+    endUnit += units
+    endUnitPeak = max(endUnitPeak, endUnit)
+    cleanPages += units >> UnitMap.pageOrder
+    return true
+  }
+
+  // MARK: - Freeing
+
+  /// Takes a run back; its memory stays resident until `giveBack`. O(orders).
+  mutating func free(unit: Int, order: Int) {
+    lock.lock()
+    freeLocked(unit: unit, order: order)
+    lock.unlock()
+  }
+
+  mutating func freeLocked(unit: Int, order: Int) {
+    let pages = 1 << (order - UnitMap.pageOrder)
+    usedPages -= pages
+    dirtyPages += pages
+    insertMerging(unit: unit, order: order, dirty: true)
+    if dirtyPages > 2 * pagesToKeep { hasExcess.store(true, ordering: .relaxed) }
+  }
+
+  private mutating func insertMerging(unit: Int, order: Int, dirty: Bool) {
+    var unit = unit
+    var order = order
+    while order < Self.largestOrder {
+      let buddy = unit ^ 1 << order
+      let word = map.words[buddy]
+      guard UnitMap.isFree(word), UnitMap.order(word) == order, UnitMap.isDirty(word) == dirty
+      else { break }
+      removeRun(buddy, order: order, dirty: dirty)
+      unit = min(unit, buddy)
+      order += 1
+    }
+    pushRun(unit, order: order, dirty: dirty)
+  }
+
+  // MARK: - Giving back
+
+  /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, largest
+  /// runs first, in batches outside the lock. Returns false if the system refused.
+  @discardableResult
+  mutating func giveBack(keeping: Int) -> Bool {
+    while true {
+      lock.lock()
+      var run: (unit: Int, order: Int)?
+      if dirtyPages > keeping {
+        for order in (UnitMap.pageOrder...Self.largestOrder).reversed() {
+          if let unit = popRun(order: order, dirty: true) {
+            run = (unit, order)
+            break
+          }
+        }
+      }
+      // While its memory is on the way back the run is nobody's; it counts as used.
+      if let run {
+        dirtyPages -= 1 << (run.order - UnitMap.pageOrder)
+        usedPages += 1 << (run.order - UnitMap.pageOrder)
+      }
+      lock.unlock()
+      guard let run else { return true }
+
+      var refused = false
+      do {
+        try SystemCall.giveBack(
+          at: map.address(ofUnit: run.unit), bytes: UnitMap.unitBytes << run.order)
+      } catch {
+        refused = true
+      }
+
+      let pages = 1 << (run.order - UnitMap.pageOrder)
+      lock.lock()
+      usedPages -= pages
+      if refused {
+        dirtyPages += pages
+      } else {
+        cleanPages += pages
+        returnedPages += pages
+      }
+      insertMerging(unit: run.unit, order: run.order, dirty: refused)
+      lock.unlock()
+      if refused { return false }
+    }
+  }
+
+  /// Takes free 4 MiB chunks off the end of the heap and gives the map's memory for them back.
+  mutating func shrinkHeap() {
+    lock.lock()
+    defer { lock.unlock() }
+    let units = 1 << Self.largestOrder
+    while endUnit > units {
+      let unit = endUnit - units
+      let word = map.words[unit]
+      guard UnitMap.isFree(word), UnitMap.order(word) == Self.largestOrder,
+        !UnitMap.isDirty(word)
+      else { return }
+      removeRun(unit, order: Self.largestOrder, dirty: false)
+      // Where the kernel refuses, the words are zero all the same.
+      try? SystemCall.giveBack(at: map.words.address + UInt(unit) * 8, bytes: units * 8)
+      endUnit = unit
+      cleanPages -= units >> UnitMap.pageOrder
+    }
+  }
+
+  // MARK: - Lists
+
+  private mutating func pushRun(_ unit: Int, order: Int, dirty: Bool) {
+    if dirty {
+      map.pushFree(unit: unit, order: order, dirty: true, head: &dirtyHeads[order])
+    } else {
+      map.pushFree(unit: unit, order: order, dirty: false, head: &cleanHeads[order])
+    }
+  }
+
+  private mutating func removeRun(_ unit: Int, order: Int, dirty: Bool) {
+    if dirty {
+      map.removeFree(unit: unit, head: &dirtyHeads[order])
+    } else {
+      map.removeFree(unit: unit, head: &cleanHeads[order])
+    }
+  }
+
+  private mutating func popRun(order: Int, dirty: Bool) -> Int? {
+    if dirty {
+      map.popFree(head: &dirtyHeads[order])
+    } else {
+      map.popFree(head: &cleanHeads[order])
+    }
+  }
+
+  /// Bytes of memory that the heap and its map hold: pages in use and dirty ones, and the map's.
+  var residentBytes: Int {
+    (usedPages + dirtyPages) * Self.pageBytes + endUnit * 8
+  }
+
+  var residentBytesPeak: Int {
+    residentPagesPeak * Self.pageBytes + endUnitPeak * 8
+  }
+}

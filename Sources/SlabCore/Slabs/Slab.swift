@@ -1,0 +1,96 @@
+// A slab: a run of 2^order units cut into equal objects, owned by one cache for its whole life.
+//
+// The descriptor lies outside the run. Free objects are bits in it, not links in the objects: so
+// an object's owner can overwrite nothing of ours, a free touches no memory of the object, and a
+// second free of an object that is back in its slab is seen for certain.
+//
+// Descriptors are objects of the core's own caches: 64 bytes with room for 192 bits, 128 bytes for
+// slabs of more objects (those of 8 and 16 bytes). A slab of those two caches carries its own
+// descriptor in its first slot; so the recursion ends, and they shrink like any other cache.
+//
+// Everything here changes under the cache's lock, except while the slab is being made or given
+// back, when it is its maker's.
+
+internal import SlabPlatform
+
+@usableFromInline
+package struct Slab: ~Copyable {
+  /// The owner, set once.
+  let cache: Pointer<Cache>
+  /// Neighbours on the cache's partial list; `next` also chains slabs that are on their way back.
+  var next: Pointer<Slab>? = nil
+  var previous: Pointer<Slab>? = nil
+  /// Where the run begins.
+  let address: UInt
+  /// Objects that are with users or in sheaves.
+  var inUse: UInt16 = 0
+  /// Objects that the slab can hand out.
+  let objectCount: UInt16
+  /// log2 of the run's units.
+  let order: UInt8
+  /// Whether it is on the partial list: full slabs are on no list.
+  var isListed = false
+  /// Words of `freeBits` in use.
+  let wordCount: UInt8
+  /// The first word that may have a bit set.
+  var firstWord: UInt8 = 0
+  // Behind it, `wordCount` words: a bit for each object, set if it is free.
+
+  init(cache: Pointer<Cache>, address: UInt, slots: Int, order: Int, firstSlot: Int) {
+    self.cache = cache
+    self.address = address
+    self.order = UInt8(order)
+    objectCount = UInt16(slots - firstSlot)
+    wordCount = UInt8((slots + 63) / 64)
+  }
+
+  /// Bytes of a descriptor for slabs of up to 192 and of up to 704 objects.
+  static var descriptorBytes: Int { 64 }
+  static var wideDescriptorBytes: Int { 128 }
+  static var slotsOfDescriptor: Int { (descriptorBytes - 40) * 8 }
+  static var slotsOfWideDescriptor: Int { (wideDescriptorBytes - 40) * 8 }
+}
+
+extension Pointer where Pointee == Slab {
+  private var freeBits: Words { Words(at: address + 40) }
+
+  var hasFreeObjects: Bool { pointee.inUse < pointee.objectCount }
+
+  /// Makes every object from `firstSlot` on free.
+  func setAllFree(slots: Int, firstSlot: Int) {
+    for word in 0..<Int(pointee.wordCount) {
+      let bits = min(64, slots - word * 64)
+      freeBits[word] = bits == 64 ? ~0 : 1 << UInt64(bits) - 1
+    }
+    for slot in 0..<firstSlot { freeBits[slot >> 6] &= ~(1 << UInt64(slot & 63)) }
+  }
+
+  /// Takes a free object, the lowest one; the slab must have one. O(words), from a hint.
+  func takeObject(slotBytes: Int) -> UInt {
+    var word = Int(pointee.firstWord)
+    while freeBits[word] == 0 { word += 1 }
+    let bits = freeBits[word]
+    freeBits[word] = bits & (bits &- 1)
+    pointee.firstWord = UInt8(word)
+    pointee.inUse += 1
+    return pointee.address + UInt((word * 64 + bits.trailingZeroBitCount) * slotBytes)
+  }
+
+  /// Puts the object of a slot back; false if it is there already. O(1).
+  func putObject(slot: Int) -> Bool {
+    let word = slot >> 6
+    let bit: UInt64 = 1 << UInt64(slot & 63)
+    guard freeBits[word] & bit == 0, pointee.inUse > 0 else { return false }
+    freeBits[word] |= bit
+    if word < Int(pointee.firstWord) { pointee.firstWord = UInt8(word) }
+    pointee.inUse -= 1
+    return true
+  }
+
+  /// Free objects by the bits; for checks.
+  var countedFreeObjects: Int {
+    var count = 0
+    for word in 0..<Int(pointee.wordCount) { count += freeBits[word].nonzeroBitCount }
+    return count
+  }
+}
