@@ -31,6 +31,18 @@ let package = Package(
       ],
       resources: [.copy("Resources/transient.ftrace.txt.gz")]
     ),
+    .target(
+      name: "SlabTestSupport", dependencies: ["SlabCore", "SlabPlatform"],
+      path: "Tests/SlabTestSupport"),
+    .testTarget(
+      name: "SlabPlatformTests",
+      dependencies: ["CSlabPlatform", "SlabPlatform", "SlabTestSupport"]),
+    .testTarget(
+      name: "SlabCoreTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
+    .testTarget(
+      name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
+    .testTarget(name: "SlabTests", dependencies: ["Slab"]),
+    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool"]),
   ]
 )
 

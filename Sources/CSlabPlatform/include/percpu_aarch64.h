@@ -39,6 +39,7 @@ retry:
       : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : miss, retry);
+  if (object == 0) __builtin_unreachable();
   return object;
 miss:
   return 0;

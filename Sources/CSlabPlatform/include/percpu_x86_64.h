@@ -1,12 +1,14 @@
 // The sequences for x86-64. See percpu.h for the layout and the rules.
 //
+// The registered area is addressed through the thread's segment: `area` is its offset.
+//
 // Labels: 1 start, 2 behind the committing store, 3 descriptor, 4 abort, 5 copy loop.
 
 #define SLAB_RSEQ_DESCRIPTOR                                                                     \
   ".pushsection __rseq_cs, \"aw\"\n\t.balign 32\n"                                               \
   "3:\n\t.long 0, 0\n\t.quad 1f, (2f - 1f), 4f\n\t.popsection\n\t"                               \
   "leaq 3b(%%rip), %[scratch]\n\t"                                                               \
-  "movq %[scratch], 8(%[area])\n"                                                                \
+  "movq %[scratch], %%fs:8(%[area])\n"                                                                \
   "1:\n\t"
 
 // The kernel demands the signature in the four bytes before the abort label; as the displacement
@@ -18,7 +20,7 @@
 
 // From the sheaf word to the running CPU's sheaf in `sheaf`; jumps to miss if the word is 0.
 #define SLAB_RSEQ_SHEAF                                                                          \
-  "movl 4(%[area]), %k[scratch]\n\t"                                                             \
+  "movl %%fs:4(%[area]), %k[scratch]\n\t"                                                             \
   "movq (%[word]), %[sheaf]\n\t"                                                                 \
   "shlq %[shift], %[scratch]\n\t"                                                                \
   "shrq $16, %[sheaf]\n\t"                                                                       \
@@ -40,9 +42,10 @@ retry:
       "movq %[scratch], (%[sheaf])\n"
       SLAB_RSEQ_ABORT
       : [object] "=&r"(object), [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch)
-      : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+      : [word] "r"(word), [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : miss, retry);
+  if (object == 0) __builtin_unreachable();
   return object;
 miss:
   return 0;
@@ -67,7 +70,7 @@ retry:
       "movq %[scratch], (%[sheaf])\n"
       SLAB_RSEQ_ABORT
       : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [capacity] "=&r"(capacity)
-      : [word] "r"(word), [object] "r"(object), [area] "r"(slab_rseq_area()),
+      : [word] "r"(word), [object] "r"(object), [area] "r"(__rseq_offset),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : miss, twice, retry);
@@ -105,7 +108,7 @@ retry:
       : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [count] "=&r"(count),
         [taken] "=&r"(taken), [value] "=&r"(value)
       : [word] "r"(word), [objects] "r"(objects), [most] "r"(most),
-        [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+        [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : miss, retry);
   return taken;
@@ -143,7 +146,7 @@ retry:
       : [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch), [count] "=&r"(count),
         [room] "=&r"(room), [value] "=&r"(value)
       : [word] "r"(word), [objects] "r"(objects), [offered] "r"(offered),
-        [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+        [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : miss, retry);
   return room;
@@ -157,12 +160,12 @@ SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
 retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
-      "movl 4(%[area]), %k[scratch]\n\t"
+      "movl %%fs:4(%[area]), %k[scratch]\n\t"
       "shlq %[shift], %[scratch]\n\t"
       "addq %[delta], (%[first], %[scratch])\n"
       SLAB_RSEQ_ABORT
       : [scratch] "=&r"(scratch)
-      : [first] "r"(first), [delta] "r"(delta), [area] "r"(slab_rseq_area()),
+      : [first] "r"(first), [delta] "r"(delta), [area] "r"(__rseq_offset),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : retry);

@@ -108,8 +108,15 @@ extension Allocator {
   }
 
   private func makeRootGroup() throws(AllocatorError) {
-    state.pointee.emptyTable =
-      Pointer<InlineArray<2, UInt64>>(of: &state.pointee.emptyTableWords).address
+    let nothing = try state.allocateInternal(bytes: 272)
+    zeroMemory(at: nothing, bytes: 272)
+    state.pointee.vacantCache = nothing
+    state.pointee.tombstoneCache = nothing + 64
+    state.pointee.emptyTable = nothing + 128
+    // Their `root`, which is no root's address.
+    Words(at: state.pointee.vacantCache)[2] = UInt64(nothing)
+    Words(at: state.pointee.tombstoneCache)[2] = UInt64(nothing)
+    Words(at: state.pointee.emptyTable)[1] = UInt64(state.pointee.vacantCache)
     guard let id = state.pointee.registry.groupIDs.take() else { throw .outOfMemory }
     let group = Pointer<Group>(address: try state.pointee.groups.cache.allocate())!
     // SAFETY: the object is ours and large enough.

@@ -17,8 +17,11 @@ extension Allocator {
   package static func allocate(
     from root: Pointer<RootCache>, in group: Pointer<Group>
   ) throws(AllocatorError) -> UInt {
-    if let child = group.likelyChild(of: root) { return try child.allocate() }
-    return try group.makeOrFindChild(of: root).allocate()
+    let child = group.likelyChild(of: root)
+    guard child.pointee.root == root else {
+      return try group.makeOrFindChild(of: root).allocate()
+    }
+    return try child.allocate()
   }
 
   /// Frees an object of any cache of this allocator.

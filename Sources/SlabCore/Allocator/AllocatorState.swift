@@ -31,8 +31,11 @@ package struct AllocatorState: ~Copyable {
 
   /// The group that everything else is below. Its handle is the allocator's.
   var rootGroup: Pointer<Group>! = nil
-  /// A table without children, for groups that are offline: mask 0, one free slot; and where it is.
-  var emptyTableWords = InlineArray<2, UInt64>(repeating: 0)
+  /// What stands in the slots of a group's table that have no child: descriptors of no root, of
+  /// which only that is read. And a table without children for groups that are offline: mask 0, one
+  /// vacant slot.
+  var vacantCache: UInt = 0
+  var tombstoneCache: UInt = 0
   var emptyTable: UInt = 0
   /// Blocks of running sums of roots that are gone: kept, since there are few.
   var freeSums: UInt = 0

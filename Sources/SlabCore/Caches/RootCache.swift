@@ -24,8 +24,8 @@ package struct RootCache: ~Copyable {
   /// The next root on the destroy batch.
   var nextInBatch: Pointer<RootCache>? = nil
 
-  /// Dense, reused; groups find their child by it.
-  @usableFromInline let index: Int
+  /// 8 * the index, which is dense and reused: groups find their child by it.
+  @usableFromInline let tableOffset: UInt
   let geometry: SlabGeometry
   /// As requested, in bytes.
   let objectSize: Int
@@ -41,6 +41,8 @@ package struct RootCache: ~Copyable {
   let sums: UInt
   /// 1...63 bytes of UTF-8.
   package let name: CacheName
+
+  var index: Int { Int(tableOffset) / 8 }
 
   static var rootNodeOffset: UInt { UInt(MemoryLayout<Cache>.size) }
   static var childrenOffset: UInt { rootNodeOffset + UInt(MemoryLayout<ListNode>.size) }

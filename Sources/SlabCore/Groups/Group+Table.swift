@@ -1,8 +1,11 @@
 // From a root cache to the group's child of it: a small hash table, read without a lock on every
 // charged allocation.
 //
-//   word 0        mask: the number of slots - 1, a power of two
-//   word 1 + i    0 (free, ends a search), 1 (tombstone), or the address of a child cache
+//   word 0        mask, in bytes: 8 * (the number of slots, a power of two, - 1)
+//   word 1 + i    the address of a child cache, of `vacant` (ends a search) or of `tombstone`
+//
+// The last two are descriptors that belong to no root, so that the fast path needs no test for an
+// empty slot: it compares the root that it finds, once.
 //
 // A child of root r is in the first fitting slot from index(r) & mask on. Slots are written under
 // the registry lock. The first table of 8 slots is part of the group's descriptor; larger ones are
@@ -13,34 +16,31 @@ public import SlabPlatform
 public import Synchronization
 
 extension Pointer where Pointee == Group {
-  static var tombstone: UInt64 { 1 }
+  private var vacant: UInt64 { UInt64(pointee.allocator.pointee.vacantCache) }
+  private var tombstone: UInt64 { UInt64(pointee.allocator.pointee.tombstoneCache) }
 
-  /// The child of a root, if the first slot has it: the fast path's look.
+  /// The child of a root, if the first slot has it: the fast path's look. Else a cache of another
+  /// root, or of none.
   @inlinable @inline(__always)
-  package func likelyChild(of root: Pointer<RootCache>) -> Pointer<Cache>? {
-    // Acquiring: pairs with the releasing stores in `publish` and `growTable`, so that a reader
+  package func likelyChild(of root: Pointer<RootCache>) -> Pointer<Cache> {
+    // Acquiring: pairs with the releasing stores in `insert` and `growTable`, so that a reader
     // finds a whole table and a whole cache.
     let table = pointee.table.load(ordering: .acquiring)
-    let mask = Words(at: table)[0]
-    let slot = AtomicWord(at: table + 8 + (UInt(root.pointee.index) & UInt(mask)) * 8).load()
-    guard slot > 1, let child = Pointer<Cache>(address: UInt(slot)), child.pointee.root == root
-    else { return nil }
-    return child
+    let offset = root.pointee.tableOffset & UInt(truncatingIfNeeded: Words(at: table)[0])
+    let slot = AtomicWord(at: table &+ offset &+ 8).load()
+    return Pointer<Cache>(nonzeroAddress: UInt(truncatingIfNeeded: slot))
   }
 
   /// The child of a root. O(1) expected.
   func child(of root: Pointer<RootCache>) -> Pointer<Cache>? {
     let table = pointee.table.load(ordering: .acquiring)
-    let mask = Int(Words(at: table)[0])
+    let mask = Int(Words(at: table)[0]) / 8
     var index = root.pointee.index & mask
     for _ in 0...mask {
       let slot = AtomicWord(at: table + 8 + UInt(index) * 8).load()
-      if slot == 0 { return nil }
-      if slot != Self.tombstone, let child = Pointer<Cache>(address: UInt(slot)),
-        child.pointee.root == root
-      {
-        return child
-      }
+      if slot == vacant { return nil }
+      let child = Pointer<Cache>(nonzeroAddress: UInt(slot))
+      if slot != tombstone, child.pointee.root == root { return child }
       index = (index + 1) & mask
     }
     return nil
@@ -48,7 +48,8 @@ extension Pointer where Pointee == Group {
 
   /// Makes the inline table the group's, empty.
   func makeInlineTable() {
-    pointee.inlineMask = 7
+    pointee.inlineMask = 7 * 8
+    pointee.inlineSlots = InlineArray(repeating: vacant)
     let mask = Pointer<UInt64>(of: &pointee.inlineMask)
     invariant(
       Pointer<InlineArray<8, UInt64>>(of: &pointee.inlineSlots).address == mask.address + 8,
@@ -61,7 +62,7 @@ extension Pointer where Pointee == Group {
   /// Under the registry lock: publishes a child that is fully built.
   func publish(_ child: Pointer<Cache>) throws(AllocatorError) {
     let table = pointee.table.load(ordering: .relaxed)
-    let mask = Int(Words(at: table)[0])
+    let mask = Int(Words(at: table)[0]) / 8
     // Three quarters full at most: a search must find a free slot soon.
     if (Int(pointee.usedSlots) + 1) * 4 > (mask + 1) * 3 { try growTable() }
     insert(child)
@@ -69,9 +70,11 @@ extension Pointer where Pointee == Group {
 
   private func insert(_ child: Pointer<Cache>) {
     let table = pointee.table.load(ordering: .relaxed)
-    let mask = Int(Words(at: table)[0])
+    let mask = Int(Words(at: table)[0]) / 8
     var index = child.pointee.root.pointee.index & mask
-    while AtomicWord(at: table + 8 + UInt(index) * 8).load() != 0 { index = (index + 1) & mask }
+    while AtomicWord(at: table + 8 + UInt(index) * 8).load() != vacant {
+      index = (index + 1) & mask
+    }
     AtomicWord(at: table + 8 + UInt(index) * 8).store(UInt64(child.address))
     pointee.usedSlots += 1
   }
@@ -80,18 +83,18 @@ extension Pointer where Pointee == Group {
   /// of a larger table is followed by the address of the table before it.
   private func growTable() throws(AllocatorError) {
     let old = pointee.table.load(ordering: .relaxed)
-    let oldMask = Int(Words(at: old)[0])
-    let slots = (oldMask + 1) * 2
+    let oldSlots = Int(Words(at: old)[0]) / 8 + 1
+    let slots = oldSlots * 2
     let table = try pointee.allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
-    zeroMemory(at: table, bytes: Self.tableBytes(slots: slots))
     let words = Words(at: table)
-    words[0] = UInt64(slots - 1)
+    words[0] = UInt64(slots - 1) * 8
+    for index in 1...slots { words[index] = vacant }
     words[1 + slots] = UInt64(old)
     pointee.table.store(table, ordering: .releasing)
     pointee.usedSlots = 0
-    for index in 1...oldMask + 1 {
+    for index in 1...oldSlots {
       let slot = Words(at: old)[index]
-      if slot > 1, let child = Pointer<Cache>(address: UInt(slot)) { insert(child) }
+      if slot != vacant, slot != tombstone { insert(Pointer<Cache>(nonzeroAddress: UInt(slot))) }
     }
   }
 
@@ -100,9 +103,9 @@ extension Pointer where Pointee == Group {
   /// Under the registry lock: takes one child out, when its root is destroyed.
   func unpublish(_ child: Pointer<Cache>) {
     let table = pointee.table.load(ordering: .relaxed)
-    let slots = Int(Words(at: table)[0]) + 1
+    let slots = Int(Words(at: table)[0]) / 8 + 1
     for index in 1...slots where Words(at: table)[index] == UInt64(child.address) {
-      AtomicWord(at: table + UInt(index) * 8).store(Self.tombstone)
+      AtomicWord(at: table + UInt(index) * 8).store(tombstone)
     }
   }
 
@@ -117,7 +120,7 @@ extension Pointer where Pointee == Group {
   func freeTables() {
     var table = pointee.tableAtOffline
     while table != inlineTable {
-      let slots = Int(Words(at: table)[0]) + 1
+      let slots = Int(Words(at: table)[0]) / 8 + 1
       let older = UInt(Words(at: table)[1 + slots])
       pointee.allocator.freeInternal(table)
       table = older

@@ -31,7 +31,7 @@ package struct Group: ~Copyable {
   let maxEvents: Atomic<Int>
 
   // The inline table: its mask ends line 0, its slots are line 1.
-  var inlineMask: UInt64 = 7
+  var inlineMask: UInt64 = 0
   var inlineSlots = InlineArray<8, UInt64>(repeating: 0)
 
   // Line 2.

@@ -5,14 +5,14 @@
 // word of a unit is one of
 //
 //   0                                              nobody's, or inside a free run
-//   0 | cache : 31 | slab : 32                     in a slab of that cache
-//   1 | dirty : 1 | 0 : 2 | order : 4 | next : 28 | previous : 28
+//   slab : 32 | 0 | cache : 31                     in a slab of that cache
+//   order : 4 | next : 28 | 1 | 0 : 2 | dirty : 1 | previous : 28
 //                                                  first of a free run of 2^order units
 //
 // where `cache` and `slab` are descriptors' offsets from the heap's base in granules of 64 bytes
 // (hence the limit of 128 GiB), and `next`, `previous` are units. So an address leads to its cache
-// in one subtraction, one shift and one load, and the free lists need no memory of their own and
-// touch none of the free pages.
+// in one subtraction, one shift and one load of the lower half, whose sign tells the rest; and the
+// free lists need no memory of their own and touch none of the free pages.
 //
 // A word of a free run changes under the page lock; the words of a slab change when it is made and
 // when it is given back, while no object of it is live.
@@ -24,13 +24,15 @@ package struct UnitMap {
   @usableFromInline package let words: Words
   @usableFromInline package let heapBase: UInt
   /// Units of the whole reservation, committed or not.
-  @usableFromInline package let unitLimit: Int
+  @usableFromInline let limit: UInt
 
   package init(words: Words, heapBase: UInt, unitLimit: Int) {
     self.words = words
     self.heapBase = heapBase
-    self.unitLimit = unitLimit
+    limit = UInt(unitLimit)
   }
+
+  var unitLimit: Int { Int(limit) }
 
   /// Bytes of a unit.
   @inlinable package static var unitBytes: Int { 1024 }
@@ -51,29 +53,34 @@ package struct UnitMap {
   /// The word of the unit that an address lies in; 0 outside the heap.
   @inlinable @inline(__always)
   package func word(at address: UInt) -> UInt64 {
+    // Below the heap the difference wraps to a large number.
     let unit = (address &- heapBase) >> 10
-    return unit < UInt(unitLimit) ? words[Int(unit)] : 0
+    guard unit < limit else { return 0 }
+    return words[Int(truncatingIfNeeded: unit)]
   }
 
   /// Whether a word belongs to a unit of a slab.
   @inlinable @inline(__always)
-  package static func isSlab(_ word: UInt64) -> Bool { Int64(bitPattern: word) > 0 }
+  package static func isSlab(_ word: UInt64) -> Bool { Int32(truncatingIfNeeded: word) > 0 }
 
+  /// The cache of a word that belongs to a slab.
   @inlinable @inline(__always)
   package func cache(of word: UInt64) -> Pointer<Cache> {
-    Pointer(address: heapBase + UInt(word >> 32) << Self.granuleShift)!
+    // The granule is inside the heap, since a slab's maker has written it: no overflow.
+    let granule = UInt(UInt32(truncatingIfNeeded: word))
+    return Pointer(nonzeroAddress: heapBase &+ granule << Self.granuleShift)
   }
 
   @inline(__always)
   func slab(of word: UInt64) -> Pointer<Slab> {
-    Pointer(address: heapBase + UInt(word & 0xffff_ffff) << Self.granuleShift)!
+    Pointer(nonzeroAddress: heapBase &+ UInt(word >> 32) << Self.granuleShift)
   }
 
   /// Marks 2^order units as a slab's.
   func setSlab(_ slab: Pointer<Slab>, of cache: Pointer<Cache>, unit: Int, order: Int) {
     let word =
-      UInt64((cache.address - heapBase) >> Self.granuleShift) << 32
-      | UInt64((slab.address - heapBase) >> Self.granuleShift)
+      UInt64((slab.address - heapBase) >> Self.granuleShift) << 32
+      | UInt64((cache.address - heapBase) >> Self.granuleShift)
     for index in unit..<unit + 1 << order { words[index] = word }
   }
 
@@ -84,38 +91,39 @@ package struct UnitMap {
 
   // MARK: - Free runs
 
-  static func isFree(_ word: UInt64) -> Bool { word >> 63 != 0 }
-  static func isDirty(_ word: UInt64) -> Bool { word >> 62 & 1 != 0 }
-  static func order(_ word: UInt64) -> Int { Int(word >> 56 & 0xf) }
+  static func isFree(_ word: UInt64) -> Bool { word & 1 << 31 != 0 }
+  static func isDirty(_ word: UInt64) -> Bool { word & 1 << 28 != 0 }
+  static func order(_ word: UInt64) -> Int { Int(word >> 60) }
 
-  private static func freeWord(dirty: Bool, order: Int, next: UInt32, previous: UInt32) -> UInt64 {
-    1 << 63 | (dirty ? 1 << 62 : 0) | UInt64(order) << 56 | UInt64(next) << 28 | UInt64(previous)
+  private static var previousMask: UInt64 { 0xfff_ffff }
+  private static var nextMask: UInt64 { 0xfff_ffff << 32 }
+  private static func next(_ word: UInt64) -> UInt32 { UInt32((word & nextMask) >> 32) }
+  private static func previous(_ word: UInt64) -> UInt32 { UInt32(word & previousMask) }
+
+  private func setNext(_ unit: UInt32, of other: Int) {
+    words[other] = words[other] & ~Self.nextMask | UInt64(unit) << 32
   }
 
-  private static func next(_ word: UInt64) -> UInt32 { UInt32(word >> 28 & 0xfff_ffff) }
-  private static func previous(_ word: UInt64) -> UInt32 { UInt32(word & 0xfff_ffff) }
+  private func setPrevious(_ unit: UInt32, of other: Int) {
+    words[other] = words[other] & ~Self.previousMask | UInt64(unit)
+  }
 
   /// Puts a run at the head of a free list. O(1).
   func pushFree(unit: Int, order: Int, dirty: Bool, head: inout UInt32) {
-    words[unit] = Self.freeWord(dirty: dirty, order: order, next: head, previous: Self.none)
-    if head != Self.none {
-      let following = words[Int(head)]
-      words[Int(head)] = following & ~0xfff_ffff | UInt64(unit)
-    }
+    words[unit] =
+      UInt64(order) << 60 | UInt64(head) << 32 | 1 << 31 | (dirty ? 1 << 28 : 0)
+      | UInt64(Self.none)
+    if head != Self.none { setPrevious(UInt32(unit), of: Int(head)) }
     head = UInt32(unit)
   }
 
   /// Takes a run out of its free list. O(1).
   func removeFree(unit: Int, head: inout UInt32) {
-    let word = words[unit]
-    let next = Self.next(word)
-    let previous = Self.previous(word)
-    if next != Self.none {
-      words[Int(next)] = words[Int(next)] & ~0xfff_ffff | UInt64(previous)
-    }
+    let next = Self.next(words[unit])
+    let previous = Self.previous(words[unit])
+    if next != Self.none { setPrevious(previous, of: Int(next)) }
     if previous != Self.none {
-      let before = words[Int(previous)]
-      words[Int(previous)] = before & ~(0xfff_ffff << 28) | UInt64(next) << 28
+      setNext(next, of: Int(previous))
     } else {
       head = next
     }

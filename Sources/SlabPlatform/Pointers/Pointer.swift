@@ -26,6 +26,13 @@ package struct Pointer<Pointee: ~Copyable>: Equatable {
     unsafe self.unsafePointer = pointer
   }
 
+  /// The descriptor at an address that is known not to be 0.
+  @inlinable @inline(__always)
+  package init(nonzeroAddress address: UInt) {
+    // SAFETY: the caller has made the address from that of a descriptor.
+    unsafe unsafePointer = UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
+  }
+
   @inlinable @inline(__always)
   package var address: UInt { unsafe UInt(bitPattern: unsafePointer) }
 

@@ -16,7 +16,7 @@ package func fatal(_ message: StaticString) -> Never {
 }
 
 /// An internal invariant that is cheap to check: checked in debug builds only.
-@inlinable @inline(__always)
+@inline(__always)
 package func invariant(_ condition: @autoclosure () -> Bool, _ message: StaticString) {
   #if DEBUG
     if !condition() { fatal(message) }

@@ -1,0 +1,70 @@
+// An allocator of a test's own, and what must hold when the test is through with it.
+
+package import SlabCore
+package import SlabPlatform
+package import Testing
+
+/// Makes an allocator, runs the body, and checks that nothing is left: every ending done, every
+/// invariant whole, no group and no child cache alive, nothing charged.
+package func withAllocator(
+  configuration: AllocatorConfiguration = .init(),
+  sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: (Allocator) throws -> Void
+) throws {
+  let allocator = try Allocator(configuration: configuration)
+  defer { allocator.unmapEverything() }
+  try body(allocator)
+  allocator.waitUntilDrained()
+  expectWhole(allocator, sourceLocation: sourceLocation)
+  let left = allocator.statistics
+  #expect(left.groupsCreated == left.groupsReleased, sourceLocation: sourceLocation)
+  #expect(left.childCachesCreated == left.childCachesReleased, sourceLocation: sourceLocation)
+  #expect(left.rootCachesCreated == left.rootCachesReleased, sourceLocation: sourceLocation)
+  #expect(left.chargedBytes == 0, sourceLocation: sourceLocation)
+  #expect(left.fences <= left.fenceBatches, sourceLocation: sourceLocation)
+}
+
+/// Records an issue that names the broken invariant, if there is one. Nothing may be at work.
+package func expectWhole(
+  _ allocator: Allocator, sourceLocation: SourceLocation = #_sourceLocation
+) {
+  if let broken = allocator.brokenInvariant() {
+    Issue.record("\(broken)", sourceLocation: sourceLocation)
+  }
+}
+
+extension Allocator {
+  /// A cache with a name given as a string.
+  package func makeCache(
+    _ name: String, size: Int, alignment: Int = 0, options: CacheOptions = [],
+    constructor: Constructor? = nil
+  ) throws(AllocatorError) -> Pointer<RootCache> {
+    let bytes = Array(name.utf8)
+    return try unsafe makeCache(
+      named: bytes.span, objectSize: size, alignment: alignment, options: options,
+      constructor: constructor)
+  }
+
+  /// A group with a name given as a string.
+  package func makeGroup(
+    _ name: String, below parent: Pointer<Group>? = nil, max: Int = Group.unlimited
+  ) throws(AllocatorError) -> Pointer<Group> {
+    let bytes = Array(name.utf8)
+    return try makeGroup(named: bytes.span, below: parent, max: max)
+  }
+
+  /// The text of slabinfo, read in pieces of a size.
+  package func slabinfo(
+    of group: Pointer<Group>? = nil, pieceBytes: Int = 4096
+  ) throws(AllocatorError) -> String {
+    var reader = try SlabinfoReader(of: self, group: group)
+    defer { reader.close() }
+    var text: [UInt8] = []
+    while true {
+      let piece = [UInt8](capacity: pieceBytes) { buffer in _ = reader.read(into: &buffer) }
+      if piece.isEmpty { break }
+      text += piece
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+}
