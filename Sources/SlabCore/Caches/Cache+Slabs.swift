@@ -72,8 +72,8 @@ extension Pointer where Pointee == Cache {
       {
         return (unit, geometry.firstOrder)
       }
-      guard case .groupLimit(let refusing) = error else { throw error }
-      refusing.reclaim()
+      guard case .groupLimit = error else { throw error }
+      group.reclaim()
       return (try group.allocateRun(order: geometry.firstOrder), geometry.firstOrder)
     }
   }

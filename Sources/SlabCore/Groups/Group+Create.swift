@@ -41,6 +41,7 @@ extension Allocator {
     group.makeInlineTable()
     parent.childGroups.insertAfter(group.siblingNode)
     parent.pointee.childGroupCount += 1
+    parent.pointee.onlineChildGroupCount += 1
     state.pointee.registry.groupIDs.set(id, to: group)
     state.pointee.registry.groupsCreated += 1
     return group

@@ -23,7 +23,7 @@ extension Pointer where Pointee == Group {
   /// root, or of none.
   @inlinable @inline(__always)
   package func likelyChild(of root: Pointer<RootCache>) -> Pointer<Cache> {
-    // Acquiring: pairs with the releasing stores in `insert` and `growTable`, so that a reader
+    // Acquiring: pairs with the releasing stores in `publish` and `growTable`, so that a reader
     // finds a whole table and a whole cache.
     let table = pointee.table.load(ordering: .acquiring)
     let offset = root.pointee.tableOffset & UInt(truncatingIfNeeded: Words(at: table)[0])
@@ -59,24 +59,34 @@ extension Pointer where Pointee == Group {
 
   private var inlineTable: UInt { Pointer<UInt64>(of: &pointee.inlineMask).address }
 
-  /// Under the registry lock: publishes a child that is fully built.
+  /// Under the registry lock: publishes a child that is fully built. A slot that has become free is
+  /// used again, so that roots that come and go do not make the table grow.
   func publish(_ child: Pointer<Cache>) throws(AllocatorError) {
     let table = pointee.table.load(ordering: .relaxed)
-    let mask = Int(Words(at: table)[0]) / 8
-    // Three quarters full at most: a search must find a free slot soon.
-    if (Int(pointee.usedSlots) + 1) * 4 > (mask + 1) * 3 { try growTable() }
-    insert(child)
+    let slots = Int(Words(at: table)[0]) / 8 + 1
+    var slot = openSlot(for: child.pointee.root)
+    if AtomicWord(at: slot).load() == vacant {
+      // Three quarters full at most: a search must meet a vacant slot soon.
+      if (Int(pointee.usedSlots) + 1) * 4 > slots * 3 {
+        try growTable()
+        slot = openSlot(for: child.pointee.root)
+      }
+      pointee.usedSlots += 1
+    }
+    AtomicWord(at: slot).store(UInt64(child.address))
   }
 
-  private func insert(_ child: Pointer<Cache>) {
+  /// Address of the first slot for a root's child that has none.
+  private func openSlot(for root: Pointer<RootCache>) -> UInt {
     let table = pointee.table.load(ordering: .relaxed)
     let mask = Int(Words(at: table)[0]) / 8
-    var index = child.pointee.root.pointee.index & mask
-    while AtomicWord(at: table + 8 + UInt(index) * 8).load() != vacant {
+    var index = root.pointee.index & mask
+    while true {
+      let slot = table + 8 + UInt(index) * 8
+      let word = AtomicWord(at: slot).load()
+      if word == vacant || word == tombstone { return slot }
       index = (index + 1) & mask
     }
-    AtomicWord(at: table + 8 + UInt(index) * 8).store(UInt64(child.address))
-    pointee.usedSlots += 1
   }
 
   /// Under the registry lock: a table of twice the size, the tombstones left behind. The last slot
@@ -90,12 +100,17 @@ extension Pointer where Pointee == Group {
     words[0] = UInt64(slots - 1) * 8
     for index in 1...slots { words[index] = vacant }
     words[1 + slots] = UInt64(old)
-    pointee.table.store(table, ordering: .releasing)
     pointee.usedSlots = 0
     for index in 1...oldSlots {
-      let slot = Words(at: old)[index]
-      if slot != vacant, slot != tombstone { insert(Pointer<Cache>(nonzeroAddress: UInt(slot))) }
+      let child = Words(at: old)[index]
+      guard child != vacant, child != tombstone else { continue }
+      var slot = Pointer<Cache>(nonzeroAddress: UInt(child)).pointee.root.pointee.index & (slots - 1)
+      while words[1 + slot] != vacant { slot = (slot + 1) & (slots - 1) }
+      words[1 + slot] = child
+      pointee.usedSlots += 1
     }
+    // Published whole: pairs with the acquiring load in `likelyChild` and `child`.
+    pointee.table.store(table, ordering: .releasing)
   }
 
   private static func tableBytes(slots: Int) -> Int { (slots + 2) * 8 }

@@ -52,13 +52,15 @@ package struct Group: ~Copyable {
   /// Sentinel of the child groups.
   var childGroups = ListNode()
   var cacheCount: UInt32 = 0
+  /// Child groups that exist, and those of them that are online.
   var childGroupCount: UInt32 = 0
+  var onlineChildGroupCount: UInt32 = 0
+  /// Used slots of the table, tombstones included.
+  var usedSlots: UInt32 = 0
   /// The next group on the offline batch.
   var nextInBatch: Pointer<Group>? = nil
   /// Caches that are shut down while a handle is held.
   var shutDownCaches: Pointer<Cache>? = nil
-  /// Used slots of the table, tombstones included.
-  var usedSlots: UInt32 = 0
   /// The table before `offline` took it away; 0 while online.
   var tableAtOffline: UInt = 0
 

@@ -133,6 +133,7 @@ extension Pointer where Pointee == Group {
     let before = pages
     pages += own >> UnitMap.pageOrder
     var children = 0
+    var online = 0
     var child = childGroups.successor(in: childGroups)
     while let current = child {
       child = current.successor(in: childGroups)
@@ -140,7 +141,9 @@ extension Pointer where Pointee == Group {
       if group.pointee.parent != self { return "group: a foreign child group" }
       if let broken = group.brokenInvariant(pages: &pages, groups: &groups) { return broken }
       children += 1
+      if group.isOnline { online += 1 }
     }
+    if online != Int(pointee.onlineChildGroupCount) { return "group: online child groups" }
     if children != Int(pointee.childGroupCount) { return "group: child groups do not add up" }
     let current = pointee.current.load(ordering: .relaxed)
     if current != (pages - before) * PageAllocator.pageBytes { return "group: charge" }

@@ -19,7 +19,7 @@ extension Allocator {
       state.pointee.registry.lock.unlock()
       throw .groupOffline
     }
-    guard !group.hasOnlineChildGroup else {
+    guard group.pointee.onlineChildGroupCount == 0 else {
       state.pointee.registry.lock.unlock()
       throw .groupHasChildren
     }
@@ -33,6 +33,7 @@ extension Allocator {
   fileprivate func takeOffline(_ group: Pointer<Group>) {
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
+    group.pointee.parent?.pointee.onlineChildGroupCount -= 1
     group.unpublishAll()
     state.pointee.registry.groupIDs.free(Int(group.pointee.id))
     group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch
@@ -58,24 +59,12 @@ extension Allocator {
     state.pointee.registry.lock.lock()
     let wasOnline = group.isOnline
     if wasOnline {
-      guard !group.hasOnlineChildGroup else { fatal("release: child groups are online") }
+      guard group.pointee.onlineChildGroupCount == 0 else { fatal("release: child groups are online") }
       takeOffline(group)
     }
     state.releaseShutDownCaches(of: group)
     state.releaseIfUnused(group)
     state.pointee.registry.lock.unlock()
     if wasOnline { state.notePending() }
-  }
-}
-
-extension Pointer where Pointee == Group {
-  /// Under the registry lock. O(child groups that are dying).
-  var hasOnlineChildGroup: Bool {
-    var node = childGroups.successor(in: childGroups)
-    while let current = node {
-      if Pointer<Group>(siblingNode: current).isOnline { return true }
-      node = current.successor(in: childGroups)
-    }
-    return false
   }
 }

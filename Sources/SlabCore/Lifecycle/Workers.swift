@@ -32,6 +32,8 @@ struct Workers: ~Copyable {
   static var batchNanoseconds: UInt64 { 1_000_000 }
   /// Looks without work before a worker sleeps for good.
   static var idleLooks: Int { 20 }
+  /// Runs of pages that go back to the system between two looks: endings must not wait long.
+  static var runsGivenBackPerLook: Int { 16 }
   /// Pending items per worker above which another one is started.
   static var pendingPerWorker: Int { 1024 }
 
@@ -115,8 +117,8 @@ extension Pointer where Pointee == AllocatorState {
         break
       } else {
         looksWithoutWork += 1
-        giveBackExcess()
       }
+      giveBackExcess()
       if looksWithoutWork < Workers.idleLooks {
         pauseWorker(nanoseconds: Workers.batchNanoseconds)
       } else {
@@ -158,9 +160,9 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Gives free pages back when they are more than is worth keeping.
   private func giveBackExcess() {
-    guard pointee.pages.hasExcess.load(ordering: .relaxed) else { return }
-    pointee.pages.hasExcess.store(false, ordering: .relaxed)
-    pointee.pages.giveBack(keeping: pointee.pages.pagesToKeep)
+    guard pointee.pages.hasExcess.exchange(false, ordering: .relaxed) else { return }
+    pointee.pages.giveBack(
+      keeping: pointee.pages.pagesToKeep, runsAtMost: Workers.runsGivenBackPerLook)
   }
 
   /// Ends the workers after the work that is there. Waits for them.

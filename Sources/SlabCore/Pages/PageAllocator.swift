@@ -147,10 +147,16 @@ package struct PageAllocator: ~Copyable {
   // MARK: - Giving back
 
   /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, largest
-  /// runs first, in batches outside the lock. Returns false if the system refused.
-  @discardableResult
-  mutating func giveBack(keeping: Int) -> Bool {
+  /// runs first, one system call each, outside the lock. Stops where the system refuses; with work
+  /// left after the most runs it sets `hasExcess` again.
+  mutating func giveBack(keeping: Int, runsAtMost: Int = .max) {
+    var runs = 0
     while true {
+      guard runs < runsAtMost else {
+        hasExcess.store(true, ordering: .relaxed)
+        return
+      }
+      runs += 1
       lock.lock()
       var run: (unit: Int, order: Int)?
       if dirtyPages > keeping {
@@ -167,7 +173,7 @@ package struct PageAllocator: ~Copyable {
         usedPages += 1 << (run.order - UnitMap.pageOrder)
       }
       lock.unlock()
-      guard let run else { return true }
+      guard let run else { return }
 
       var refused = false
       do {
@@ -188,7 +194,7 @@ package struct PageAllocator: ~Copyable {
       }
       insertMerging(unit: run.unit, order: run.order, dirty: refused)
       lock.unlock()
-      if refused { return false }
+      if refused { return }
     }
   }
 
