@@ -26,7 +26,7 @@ let package = Package(
     .executableTarget(
       name: "SlabTool",
       dependencies: [
-        "Slab", "SlabCore",
+        "Slab",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       resources: [.copy("Resources/transient.ftrace.txt.gz")]
@@ -42,10 +42,11 @@ let package = Package(
     .testTarget(
       name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(name: "SlabTests", dependencies: ["Slab"]),
-    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool"]),
+    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool", "Slab"]),
   ]
 )
 
+// Layers 1 and 2; layer 0 is C.
 let embeddedTargets: Set<String> = ["SlabPlatform", "SlabCore"]
 
 for target in package.targets where target.name != "CSlabPlatform" {
@@ -60,6 +61,9 @@ for target in package.targets where target.name != "CSlabPlatform" {
     .enableUpcomingFeature("InferIsolatedConformances"),
     .enableUpcomingFeature("ImmutableWeakCaptures"),
   ]
+  if Context.environment["SLAB_WARNINGS_AS_ERRORS"] != nil {
+    target.swiftSettings?.append(.treatAllWarnings(as: .error))
+  }
   if embeddedTargets.contains(target.name) {
     target.swiftSettings?.append(
       .enableExperimentalFeature("Embedded", .when(traits: ["Embedded"])))

@@ -44,7 +44,8 @@ public struct SlabAllocator: Sendable {
     let bytes = Array(name.utf8)
     do {
       return SlabCache(
-        core: try unsafe core.makeCache(named: bytes.span, objectSize: objectSize, alignment: alignment),
+        core: try unsafe core.makeCache(
+          named: bytes.span, objectSize: objectSize, alignment: alignment),
         allocator: core)
     } catch { throw SlabError(error) }
   }
@@ -53,7 +54,7 @@ public struct SlabAllocator: Sendable {
   /// calls; nobody is charged for the group itself.
   ///
   /// - Parameters:
-  ///   - name: for reports; up to 255 bytes without blanks. It need not be unique.
+  ///   - name: for reports; up to 4,095 bytes without control characters. It need not be unique.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
   public func makeGroup(
     named name: String, parent: MemoryGroup? = nil, max: Int? = nil

@@ -28,7 +28,8 @@ public enum SlabError: Error, Equatable, Sendable {
   case cacheBusy(objects: Int)
   /// The cache has been destroyed.
   case cacheDestroyed
-  /// Not 1 to 63 bytes (a group's: 0 to 255) without blanks and control characters.
+  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: more than 4,095
+  /// bytes, or control characters.
   case invalidName
   /// A cache of this name exists.
   case nameInUse
@@ -86,7 +87,7 @@ extension SlabError: CustomStringConvertible {
     case .cacheBusy(let objects): "the cache has \(objects) live objects"
     case .cacheDestroyed: "the cache has been destroyed"
     case .invalidName:
-      "a name is 1 to 63 bytes (a group's 0 to 255) without blanks and control characters"
+      "a cache's name is 1 to 63 bytes without blanks and control characters, a group's up to 4095"
     case .nameInUse: "a cache of this name exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"

@@ -6,7 +6,8 @@ package func fillObject(_ object: UInt, size: Int, tag: UInt64) {
   // SAFETY: the caller owns an object of that size.
   let bytes = unsafe UnsafeMutableRawPointer(bitPattern: object)!
   for index in 0..<size {
-    unsafe bytes.storeBytes(of: patternByte(object, index, tag), toByteOffset: index, as: UInt8.self)
+    unsafe bytes.storeBytes(
+      of: patternByte(object, index, tag), toByteOffset: index, as: UInt8.self)
   }
 }
 

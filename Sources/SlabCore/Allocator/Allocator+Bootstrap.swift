@@ -173,7 +173,8 @@ private struct HeapReservation {
           bytes = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
           continue
         }
-        let heap = (start + UInt(Self.mapBytes(bytes)) + UInt(Self.alignment) - 1)
+        let heap =
+          (start + UInt(Self.mapBytes(bytes)) + UInt(Self.alignment) - 1)
           & ~UInt(Self.alignment - 1)
         let words = heap - UInt(Self.mapBytes(bytes))
         // What the alignment left over, on both sides.

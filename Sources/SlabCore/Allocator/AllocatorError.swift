@@ -27,7 +27,8 @@ package enum AllocatorError: Error, Equatable, Sendable {
   case cacheBusy(objects: Int)
   /// The cache has been destroyed.
   case cacheDestroyed
-  /// Not 1 to 63 (groups: 255) printable bytes without blanks.
+  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: more than 4,095
+  /// bytes, or control characters.
   case invalidName
   /// A root cache of this name exists.
   case nameInUse

@@ -47,7 +47,8 @@ package struct AllocatorState: ~Copyable {
   var nextAllocator: Pointer<AllocatorState>? = nil
 
   init(
-    pages: consuming PageAllocator, region: consuming PerCPURegion, groupIDs: consuming GroupIDTable,
+    pages: consuming PageAllocator, region: consuming PerCPURegion,
+    groupIDs: consuming GroupIDTable,
     configuration: AllocatorConfiguration
   ) {
     self.pages = pages

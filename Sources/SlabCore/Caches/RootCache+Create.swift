@@ -62,7 +62,8 @@ extension Allocator {
         cache: Cache(
           root: root, group: nil, allocator: state, geometry: geometry,
           isSelfDescribing: isSelfDescribing),
-        tableOffset: UInt(index) * 8, geometry: geometry, objectSize: objectSize, constructor: constructor,
+        tableOffset: UInt(index) * 8, geometry: geometry, objectSize: objectSize,
+        constructor: constructor,
         isInternal: isInternal, minPartial: Atomic(Self.minPartial(for: geometry)),
         sheafCapacity: Atomic(Self.largestSheaf(for: geometry)), sums: sums, name: name))
     root.children.makeEmptyList()

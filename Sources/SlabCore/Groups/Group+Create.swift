@@ -50,7 +50,7 @@ extension Allocator {
   /// The name in memory of the core's; 0 for an empty one.
   private func copyName(_ utf8: borrowing Span<UInt8>) throws(AllocatorError) -> UInt {
     guard utf8.count <= Group.longestName else { throw .invalidName }
-    for index in utf8.indices where utf8[index] <= 0x20 || utf8[index] == 0x7f {
+    for index in utf8.indices where utf8[index] < 0x20 || utf8[index] == 0x7f {
       throw .invalidName
     }
     guard !utf8.isEmpty else { return 0 }

@@ -104,7 +104,8 @@ extension Pointer where Pointee == Group {
     for index in 1...oldSlots {
       let child = Words(at: old)[index]
       guard child != vacant, child != tombstone else { continue }
-      var slot = Pointer<Cache>(nonzeroAddress: UInt(child)).pointee.root.pointee.index & (slots - 1)
+      var slot =
+        Pointer<Cache>(nonzeroAddress: UInt(child)).pointee.root.pointee.index & (slots - 1)
       while words[1 + slot] != vacant { slot = (slot + 1) & (slots - 1) }
       words[1 + slot] = child
       pointee.usedSlots += 1

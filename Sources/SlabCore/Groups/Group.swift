@@ -69,7 +69,8 @@ package struct Group: ~Copyable {
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.
   package static var deepest: Int { 64 }
-  package static var longestName: Int { 255 }
+  /// In bytes: a path of cgroups fits.
+  package static var longestName: Int { 4095 }
 
   init(
     id: UInt32, parent: Pointer<Group>?, allocator: Pointer<AllocatorState>, max: Int,

@@ -31,7 +31,7 @@ package struct AllocatorStatistics: Sendable {
   /// the memory of the page map, the per-CPU region and the table of ids.
   package var systemBytes = 0
   package var systemBytesPeak = 0
-  /// Bytes of the heap that were ever given back.
+  /// Bytes of the heap and of its page map that were ever given back.
   package var returnedBytes = 0
 
   /// Fences of endings, and the batches that they served: never more fences than batches.
@@ -72,7 +72,7 @@ extension Allocator {
     figures.usedBytes = state.pointee.pages.usedPages * page
     figures.freeResidentBytes = state.pointee.pages.dirtyPages * page
     figures.committedBytes = state.pointee.pages.endUnit * UnitMap.unitBytes
-    figures.returnedBytes = state.pointee.pages.returnedPages * page
+    figures.returnedBytes = state.pointee.pages.returnedBytes
     let besides = state.pointee.region.usedBytes + idBytes
     figures.systemBytes = state.pointee.pages.residentBytes + besides
     figures.systemBytesPeak = state.pointee.pages.residentBytesPeak + besides

@@ -59,7 +59,9 @@ extension Allocator {
     state.pointee.registry.lock.lock()
     let wasOnline = group.isOnline
     if wasOnline {
-      guard group.pointee.onlineChildGroupCount == 0 else { fatal("release: child groups are online") }
+      guard group.pointee.onlineChildGroupCount == 0 else {
+        fatal("release: child groups are online")
+      }
       takeOffline(group)
     }
     state.releaseShutDownCaches(of: group)

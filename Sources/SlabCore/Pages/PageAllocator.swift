@@ -31,8 +31,8 @@ package struct PageAllocator: ~Copyable {
   var cleanPages = 0
   /// Most pages that were resident at one time.
   var residentPagesPeak = 0
-  /// Pages that were ever given back to the system.
-  var returnedPages = 0
+  /// Bytes of the heap and of the map that were ever given back to the system.
+  var returnedBytes = 0
 
   /// Free pages that are kept at least.
   let leastToKeep: Int
@@ -190,7 +190,7 @@ package struct PageAllocator: ~Copyable {
         dirtyPages += pages
       } else {
         cleanPages += pages
-        returnedPages += pages
+        returnedBytes += pages * Self.pageBytes
       }
       insertMerging(unit: run.unit, order: run.order, dirty: refused)
       lock.unlock()
@@ -212,6 +212,7 @@ package struct PageAllocator: ~Copyable {
       removeRun(unit, order: Self.largestOrder, dirty: false)
       // Where the kernel refuses, the words are zero all the same.
       try? SystemCall.giveBack(at: map.words.address + UInt(unit) * 8, bytes: units * 8)
+      returnedBytes += units * 8
       endUnit = unit
       cleanPages -= units >> UnitMap.pageOrder
     }

@@ -201,4 +201,3 @@ package struct PerCPURegion: ~Copyable {
     Pointer(address: base + UInt(slot) * Self.stride)!
   }
 }
-

@@ -1,0 +1,84 @@
+// `slab replay`: options, help, and where the report goes.
+
+import ArgumentParser
+import Glibc
+
+struct ReplayCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay",
+    abstract: "Lives a recording of the Linux kernel's slab events on the allocator.",
+    discussion: """
+      A recording is ftrace text (/sys/kernel/tracing/trace) of the events kmem_cache_alloc, \
+      kmem_cache_free, kfree, cgroup_mkdir, cgroup_rmdir, cgroup_attach_task, \
+      sched_process_fork and sched_process_exit, from Linux 6.1 or later. Each cgroup becomes a \
+      memory group, each kernel cache a root cache, each accounted allocation of a task in a \
+      group an object in the group's child cache. Every object is written at both ends and \
+      checked when it is freed.
+
+      What cannot be lived as it stands is counted in the report, and warned of with its first \
+      line: \(Self.treatments)
+      A first line that is not ftrace, a recording without events, an object that was \
+      overwritten and sums that do not add up are errors (exit code 1).
+      """)
+
+  static let copiesRange = 1...10_000
+
+  @Argument(
+    help: ArgumentHelp(
+      "A file of ftrace text, also as .gz, .zst or .xz, or - for text from standard input.",
+      discussion: "Without it, the recording of 50 short jobs that comes with slab."))
+  var recording: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: "How many copies of each recorded group to live side by side, up to 10,000.")
+  var copies = 1
+
+  @Flag(help: "Print the allocator's slabinfo at the end of the recording.")
+  var slabinfo = false
+
+  @Flag(help: "Print the report as one JSON object.")
+  var json = false
+
+  func validate() throws {
+    guard Self.copiesRange ~= copies else {
+      throw ValidationError("--copies must be 1 to 10,000, not \(copies).")
+    }
+  }
+
+  func run() throws {
+    // A pipe that closes is an error of its write, which names it, not the end by a signal.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      try replay()
+    } catch {
+      StandardStream.writeMessage("slab: \(error)\n")
+      throw ExitCode.failure
+    }
+  }
+
+  private func replay() throws {
+    let replay = Replay(
+      path: try recording ?? PackagedRecording.path(), name: name, copies: copies,
+      isSlabinfoWanted: slabinfo)
+    let outcome = try replay.run { StandardStream.writeMessage("slab: \($0)\n") }
+    let report = ReplayReport(outcome)
+    try StandardStream.writeReport(json ? report.json() : report.text())
+    guard report.figures.sumCheckFailures.isEmpty else {
+      throw ToolError.sumCheck(failures: report.figures.sumCheckFailures)
+    }
+  }
+
+  /// What messages call the recording.
+  private var name: String {
+    switch recording {
+    case "-": "standard input"
+    case nil: PackagedRecording.name
+    case let path?: path
+    }
+  }
+
+  private static var treatments: String {
+    Irregularity.allCases.map { "\($0.rawValue) (\($0.treatment))" }.joined(separator: "; ") + "."
+  }
+}

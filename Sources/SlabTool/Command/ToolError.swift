@@ -1,0 +1,61 @@
+// Everything that can end a run, with the words for it. The command prints them behind `slab: `
+// and exits with 1.
+
+import Glibc
+import Slab
+
+enum ToolError: Error, Equatable {
+  case cannotOpen(path: String, errno: CInt)
+  case isDirectory(path: String)
+  case cannotRead(name: String, errno: CInt)
+  case packagedRecordingMissing(path: String)
+  case decompressorMissing(tool: String, name: String)
+  case decompressorFailed(tool: String, name: String, ending: String)
+  case notFtrace(name: String, line: Int, excerpt: String)
+  case noEvents(name: String)
+  case allocator(action: String, reason: String)
+  case overwritten(cache: String, slot: Int, copy: Int)
+  case sumCheck(failures: [String])
+  case cannotWrite(errno: CInt)
+
+  /// What the allocator refused while `action` was tried.
+  static func allocator(_ action: String, _ error: SlabError) -> Self {
+    .allocator(action: action, reason: error.description)
+  }
+}
+
+extension ToolError: CustomStringConvertible {
+  var description: String {
+    switch self {
+    case .cannotOpen(let path, let errno):
+      "cannot open \(path): \(Self.text(of: errno))"
+    case .isDirectory(let path):
+      "cannot read \(path): it is a directory"
+    case .cannotRead(let name, let errno):
+      "cannot read \(name): \(Self.text(of: errno))"
+    case .packagedRecordingMissing(let path):
+      "the recording that comes with slab is missing (\(path)): name another one"
+    case .decompressorMissing(let tool, let name):
+      "cannot decompress \(name): \(tool) is not installed"
+    case .decompressorFailed(let tool, let name, let ending):
+      "cannot decompress \(name): \(tool) \(ending)"
+    case .notFtrace(let name, let line, let excerpt):
+      "\(name):\(line): not an ftrace line: \"\(excerpt)\""
+    case .noEvents(let name):
+      "\(name): the recording is empty: it holds no event"
+    case .allocator(let action, let reason):
+      "cannot \(action): \(reason)"
+    case .overwritten(let cache, let slot, let copy):
+      "an object of cache \(cache) was overwritten (slot \(slot), copy \(copy))"
+    case .sumCheck(let failures):
+      "the sums do not add up: " + failures.joined(separator: "; ")
+    case .cannotWrite(let errno):
+      "cannot write the report: \(Self.text(of: errno))"
+    }
+  }
+
+  private static func text(of errno: CInt) -> String {
+    // SAFETY: strerror returns a NUL-terminated string for every number; it is copied at once.
+    unsafe String(cString: strerror(errno))
+  }
+}

@@ -1,0 +1,43 @@
+// What a recording holds, counted while it is lived: once, however many copies are made.
+
+/// Counts of one recording.
+struct RecordingCounts: Equatable {
+  /// Lines of text, comments among them.
+  var lines = 0
+  /// Events of every name.
+  var events = 0
+  /// What was out of the ordinary; see ``Irregularity``.
+  var irregularities = IrregularityCounts()
+
+  var groups = 0
+  var offlined = 0
+  /// Groups that are offline and hold neither an object nor a group that does.
+  var groupsGone = 0
+  var rootCaches = 0
+  /// Pairs of a group and a cache that held an object.
+  var childCaches = 0
+  /// Child caches without an object whose group is offline.
+  var childCachesGone = 0
+  /// Child caches that hold an object although their group is offline.
+  var pinnedChildCaches = 0
+
+  var allocations = 0
+  var charged = 0
+  /// Traced frees of live objects.
+  var frees = 0
+  /// Frees that were not traced, known by the address being allocated again.
+  var implicitFrees = 0
+  /// Traced frees of addresses that hold no object.
+  var unmatchedFrees = 0
+  /// Traced and implicit frees of charged objects.
+  var chargedFrees = 0
+  /// Traced frees of charged objects whose group was offline.
+  var chargedFreesAfterOffline = 0
+  var live = 0
+  var chargedLive = 0
+
+  /// Groups that are offline but held by live objects, their own or those of groups below.
+  var pinnedGroups: Int { offlined - groupsGone }
+  /// Child caches that hold an object, or whose group is online.
+  var childCachesLive: Int { childCaches - childCachesGone }
+}

@@ -1,0 +1,72 @@
+// One run of the main job: lives a recording on a new allocator, looks at it, cleans up, looks
+// again.
+
+import Slab
+
+struct Replay {
+  /// The recording's path, or `-`, and what messages call it.
+  var path: String
+  var name: String
+  var copies: Int
+  var isSlabinfoWanted: Bool
+
+  /// Lives the recording. Warnings that do not stop it are handed to `warn` when it has been
+  /// read, also when it could not be read to its end.
+  func run(warn: (String) -> Void) throws(ToolError) -> ReplayOutcome {
+    let source = try RecordingSource(path, name: name)
+    let allocator = try makeAllocator()
+    var interpreter = RecordingInterpreter(
+      SlabReplayTarget(allocator, copies: copies), recording: name)
+
+    let start = MonotonicTime.nanoseconds()
+    try live(source, &interpreter, warn: warn)
+    allocator.waitUntilDrained()
+    let replaySeconds = MonotonicTime.seconds(since: start)
+    let counts = interpreter.currentCounts
+    let atEnd = allocator.statistics
+    let chargedLiveBytes = interpreter.target.chargedLiveBytes
+    let slabinfo = isSlabinfoWanted ? try slabinfoText(of: allocator) : nil
+
+    try interpreter.target.endGroupsAndObjects()
+    allocator.waitUntilDrained()
+    let burialSeconds = interpreter.target.firstOffline.map(MonotonicTime.seconds) ?? 0
+    try interpreter.target.destroyCaches()
+    allocator.waitUntilDrained()
+    allocator.trim()
+    let afterCleanup = allocator.statistics
+    // SAFETY: every object is freed, and the handles on caches and groups go with this function.
+    unsafe allocator.unmapEverything()
+
+    return ReplayOutcome(
+      recording: name, copies: copies, counts: counts, atEnd: atEnd,
+      afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
+      offlineLatencies: interpreter.target.offlineLatencies.percentiles,
+      replaySeconds: replaySeconds, burialSeconds: burialSeconds, slabinfo: slabinfo)
+  }
+
+  private func live(
+    _ source: consuming RecordingSource,
+    _ interpreter: inout RecordingInterpreter<SlabReplayTarget>,
+    warn: (String) -> Void
+  ) throws(ToolError) {
+    defer { interpreter.currentCounts.irregularities.warnings(recording: name).forEach(warn) }
+    var progress = ProgressBar(totalBytes: source.fileBytes)
+    try interpreter.interpret(source) { position in progress.show(bytes: position) }
+  }
+
+  private func makeAllocator() throws(ToolError) -> SlabAllocator {
+    do throws(SlabError) {
+      return try SlabAllocator()
+    } catch {
+      throw .allocator("start the allocator", error)
+    }
+  }
+
+  private func slabinfoText(of allocator: SlabAllocator) throws(ToolError) -> String {
+    do throws(SlabError) {
+      return try allocator.slabinfo()
+    } catch {
+      throw .allocator("read slabinfo", error)
+    }
+  }
+}

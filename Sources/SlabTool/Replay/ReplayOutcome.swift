@@ -1,0 +1,24 @@
+// What a replay found: the recording's counts, and the allocator's figures at two moments.
+
+import Slab
+
+struct ReplayOutcome {
+  /// What messages call the recording.
+  var recording: String
+  var copies: Int
+  /// Counts of the recording itself, for one copy.
+  var counts: RecordingCounts
+  /// The allocator when the recording had been lived and every queued ending was done.
+  var atEnd: SlabStatistics
+  /// The allocator when all objects, groups and caches were gone and its memory given back.
+  var afterCleanup: SlabStatistics
+  /// The bytes of the charged objects that lived at the end, in all copies.
+  var chargedLiveBytesAtEnd: Int
+  var offlineLatencies: LatencyPercentiles
+  /// From the first byte read to the end of the recording, with every queued ending done.
+  var replaySeconds: Double
+  /// From the first group's end to the last child cache's.
+  var burialSeconds: Double
+  /// The allocator's slabinfo at the end of the recording.
+  var slabinfo: String?
+}

@@ -1,0 +1,167 @@
+// Lives a recording on the allocator, in a number of copies side by side: for each recorded
+// group as many memory groups, for each recorded object as many objects, on one set of caches.
+//
+// Invariants: `objects` has one entry for each slot and copy, which is the object that the
+// allocator gave out and that was stamped, or nil; `handles` likewise for groups, until the
+// group is offline. Every object is checked before it is freed.
+
+import Slab
+
+@safe struct SlabReplayTarget: ReplayTarget {
+  private struct Cache {
+    var slabs: SlabCache
+    var objectBytes: Int
+  }
+
+  private struct Slot {
+    var cache = 0
+    var isCharged = false
+    /// How many objects the slot has had.
+    var generation: UInt32 = 0
+  }
+
+  private let allocator: SlabAllocator
+  private let copies: Int
+  private var caches: [Cache] = []
+  private var handles: [MemoryGroup?] = []
+  private var slots: [Slot] = []
+  private var objects: [UnsafeMutableRawPointer?] = unsafe []
+
+  /// The bytes of the charged objects that live, in all copies.
+  private(set) var chargedLiveBytes = 0
+  /// How long each recorded end of a group took, in every copy.
+  private(set) var offlineLatencies = Latencies()
+  /// When the first group ended.
+  private(set) var firstOffline: Int?
+
+  init(_ allocator: SlabAllocator, copies: Int) {
+    self.allocator = allocator
+    self.copies = copies
+  }
+
+  // MARK: Caches and groups
+
+  mutating func makeCache(
+    _ cache: Int, named name: String, objectBytes: Int
+  ) throws(ToolError) {
+    do throws(SlabError) {
+      let slabs = try allocator.makeCache(named: name, objectSize: objectBytes)
+      caches.append(Cache(slabs: slabs, objectBytes: objectBytes))
+    } catch {
+      throw .allocator("make cache \(name) of \(objectBytes) bytes", error)
+    }
+  }
+
+  mutating func makeGroup(_ group: Int, named name: String, parent: Int?) throws(ToolError) {
+    for copy in 0..<copies {
+      let copyName = Self.name(name, copy: copy)
+      let parentHandle = parent.flatMap { handles[$0 * copies + copy] }
+      do throws(SlabError) {
+        handles.append(try allocator.makeGroup(named: copyName, parent: parentHandle))
+      } catch {
+        throw .allocator("make group \(copyName)", error)
+      }
+    }
+  }
+
+  /// The first copy of a group has the recorded name, the others have their number behind it.
+  static func name(_ name: String, copy: Int) -> String {
+    copy == 0 ? name : "\(name)#\(copy + 1)"
+  }
+
+  mutating func offlineGroup(_ group: Int) throws(ToolError) {
+    for copy in 0..<copies {
+      guard let handle = handles[group * copies + copy] else { continue }
+      let start = MonotonicTime.nanoseconds()
+      try Self.offline(handle)
+      offlineLatencies.add(nanoseconds: MonotonicTime.nanoseconds() - start)
+      firstOffline = firstOffline ?? start
+      handle.release()
+      handles[group * copies + copy] = nil
+    }
+  }
+
+  private static func offline(_ group: MemoryGroup) throws(ToolError) {
+    do throws(SlabError) {
+      try group.offline()
+    } catch {
+      throw .allocator("take group \(group.name) offline", error)
+    }
+  }
+
+  // MARK: Objects
+
+  mutating func allocate(slot: Int, cache: Int, group: Int?) throws(ToolError) {
+    if slot == slots.count {
+      slots.append(Slot())
+      unsafe objects.append(contentsOf: repeatElement(nil, count: copies))
+    }
+    let objectBytes = caches[cache].objectBytes
+    slots[slot].cache = cache
+    slots[slot].isCharged = group != nil
+    slots[slot].generation &+= 1
+    if group != nil { chargedLiveBytes += copies * objectBytes }
+    for copy in 0..<copies {
+      let handle = group.flatMap { handles[$0 * copies + copy] }
+      do throws(SlabError) {
+        // SAFETY: the allocator gives out `objectBytes` bytes that are ours until they are freed.
+        let object = try unsafe caches[cache].slabs.allocate(in: handle)
+        unsafe stamp(slot, copy).write(to: object)
+        unsafe objects[slot * copies + copy] = object
+      } catch {
+        let owner = handle.map { " in group \($0.name)" } ?? ""
+        throw .allocator("allocate from cache \(caches[cache].slabs.name)\(owner)", error)
+      }
+    }
+  }
+
+  mutating func free(slot: Int) throws(ToolError) {
+    let cache = caches[slots[slot].cache]
+    if slots[slot].isCharged {
+      chargedLiveBytes -= copies * cache.objectBytes
+      slots[slot].isCharged = false
+    }
+    for copy in 0..<copies {
+      // SAFETY: the object came from this cache and is still ours: its entry is set to nil in
+      // the step in which it is freed.
+      guard let object = unsafe objects[slot * copies + copy] else { continue }
+      guard unsafe stamp(slot, copy).isIntact(in: object) else {
+        throw .overwritten(cache: cache.slabs.name, slot: slot, copy: copy + 1)
+      }
+      unsafe objects[slot * copies + copy] = nil
+      unsafe cache.slabs.free(object)
+    }
+  }
+
+  private func stamp(_ slot: Int, _ copy: Int) -> ObjectStamp {
+    ObjectStamp(
+      slot: slot, copy: copy, generation: slots[slot].generation,
+      objectBytes: caches[slots[slot].cache].objectBytes)
+  }
+
+  // MARK: Cleaning up
+
+  /// Ends every group and frees every object that the recording left. Those ends are not part of
+  /// the latencies. Later groups end first: a parent is older than its children.
+  mutating func endGroupsAndObjects() throws(ToolError) {
+    for index in handles.indices.reversed() {
+      guard let handle = handles[index] else { continue }
+      try Self.offline(handle)
+      handle.release()
+      handles[index] = nil
+    }
+    for slot in slots.indices { try free(slot: slot) }
+  }
+
+  /// Destroys the caches, all of whose objects are free.
+  mutating func destroyCaches() throws(ToolError) {
+    for cache in caches {
+      do throws(SlabError) {
+        try cache.slabs.destroy()
+      } catch {
+        throw .allocator("destroy cache \(cache.slabs.name)", error)
+      }
+    }
+    caches = []
+  }
+}

@@ -1,0 +1,149 @@
+// The report of a replay, as `--json` prints it: one flat object. Each number of the recording
+// is that of all copies together, except `root_caches`, which the copies share, and the numbers
+// of lines of text, which are read once.
+
+import Foundation
+import Slab
+
+struct ReplayReport {
+  let figures: ReplayFigures
+  let irregularities: [Irregularity: Int]
+
+  init(_ outcome: ReplayOutcome) {
+    figures = ReplayFigures(outcome)
+    let found = Irregularity.allCases.map { irregularity in
+      let count = outcome.counts.irregularities[irregularity]
+      return (irregularity, irregularity.countsText ? count : count * outcome.copies)
+    }
+    irregularities = Dictionary(uniqueKeysWithValues: found)
+  }
+
+  /// The object, and a newline.
+  func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+  }
+}
+
+extension ReplayReport: Encodable {
+  private struct Key: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    try figures.encode(to: encoder)
+    var container = encoder.container(keyedBy: Key.self)
+    for (irregularity, count) in irregularities {
+      try container.encode(count, forKey: Key(stringValue: irregularity.rawValue))
+    }
+  }
+}
+
+/// The figures under their names in JSON, spelt as in Swift.
+struct ReplayFigures: Encodable {
+  let recording: String
+  let copies: Int
+
+  let lines: Int
+  let events: Int
+  let groups: Int
+  let offlined: Int
+  let rootCaches: Int
+  let childCaches: Int
+  let allocations: Int
+  let charged: Int
+  let frees: Int
+  let implicitFrees: Int
+  let unmatchedFrees: Int
+  let chargedFreesAfterOffline: Int
+  let liveAtEnd: Int
+  let chargedLiveAtEnd: Int
+  let pinnedGroupsAtEnd: Int
+  let pinnedChildCachesAtEnd: Int
+
+  let replaySeconds: Double
+  let eventsPerSecond: Double
+  let burialSeconds: Double
+  let childCachesReleasedPerSecond: Double
+  let offlineNs: LatencyPercentiles
+  let groupsReleased: Int
+  let childCachesReleased: Int
+  let fences: Int
+  let fenceBatches: Int
+  let workerThreadsPeak: Int
+
+  let chargedBytesPeak: Int
+  let chargedBytesAtEnd: Int
+  let chargedBytesAfterCleanup: Int
+  let peakBytes: Int
+  let bytesAtEnd: Int
+  let bytesAfterCleanup: Int
+  let returnedBytes: Int
+
+  let perCpuLayer: String
+  let fenceKind: String
+  let sumChecks: Int
+  let sumCheckFailures: [String]
+  let slabinfo: String?
+
+  init(_ outcome: ReplayOutcome) {
+    let (counts, copies) = (outcome.counts, outcome.copies)
+    let (atEnd, afterCleanup) = (outcome.atEnd, outcome.afterCleanup)
+    let sumCheck = SumCheck(outcome)
+    recording = outcome.recording
+    self.copies = copies
+
+    lines = counts.lines
+    events = copies * counts.events
+    groups = copies * counts.groups
+    offlined = copies * counts.offlined
+    rootCaches = counts.rootCaches
+    childCaches = copies * counts.childCaches
+    allocations = copies * counts.allocations
+    charged = copies * counts.charged
+    frees = copies * counts.frees
+    implicitFrees = copies * counts.implicitFrees
+    unmatchedFrees = copies * counts.unmatchedFrees
+    chargedFreesAfterOffline = copies * counts.chargedFreesAfterOffline
+    liveAtEnd = copies * counts.live
+    chargedLiveAtEnd = copies * counts.chargedLive
+    pinnedGroupsAtEnd = copies * counts.pinnedGroups
+    pinnedChildCachesAtEnd = copies * counts.pinnedChildCaches
+
+    replaySeconds = outcome.replaySeconds
+    eventsPerSecond = Self.rate(events, outcome.replaySeconds)
+    burialSeconds = outcome.burialSeconds
+    childCachesReleasedPerSecond = Self.rate(
+      afterCleanup.childCachesReleased, outcome.burialSeconds)
+    offlineNs = outcome.offlineLatencies
+    groupsReleased = afterCleanup.groupsReleased
+    childCachesReleased = afterCleanup.childCachesReleased
+    fences = afterCleanup.fences
+    fenceBatches = afterCleanup.fenceBatches
+    workerThreadsPeak = afterCleanup.workerThreadsPeak
+
+    chargedBytesPeak = afterCleanup.chargedBytesPeak
+    chargedBytesAtEnd = atEnd.chargedBytes
+    chargedBytesAfterCleanup = afterCleanup.chargedBytes
+    peakBytes = afterCleanup.systemBytesPeak
+    bytesAtEnd = atEnd.systemBytes
+    bytesAfterCleanup = afterCleanup.systemBytes
+    returnedBytes = afterCleanup.returnedBytes
+
+    perCpuLayer = afterCleanup.perCPUMode
+    fenceKind = afterCleanup.fence
+    sumChecks = sumCheck.lines.count
+    sumCheckFailures = sumCheck.failures
+    slabinfo = outcome.slabinfo
+  }
+
+  private static func rate(_ count: Int, _ seconds: Double) -> Double {
+    seconds > 0 ? Double(count) / seconds : 0
+  }
+}

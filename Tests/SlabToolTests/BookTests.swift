@@ -1,0 +1,79 @@
+// The tables behind the interpreter, against plain dictionaries.
+
+import Testing
+
+@testable import SlabTool
+
+/// SplitMix64: random numbers that a seed repeats.
+private struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var bits = state
+    bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9
+    bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
+    return bits ^ bits >> 31
+  }
+}
+
+@Suite struct KeyTableTests {
+  @Test(arguments: [8, 40, 3000] as [UInt64])
+  func againstADictionary(_ keys: UInt64) {
+    let seed = UInt64.random(in: 0 ... .max)
+    var random = SeededGenerator(state: seed)
+    var table = KeyTable()
+    var model: [UInt64: Int] = [:]
+    for step in 0..<20_000 {
+      let key = 0xFFFF_8881_0000_0000 + 64 * UInt64.random(in: 0..<keys, using: &random)
+      if Bool.random(using: &random) {
+        table.set(key, to: step)
+        model[key] = step
+      } else {
+        #expect(table.remove(key) == model.removeValue(forKey: key), "seed \(seed)")
+      }
+      #expect(table[key] == model[key], "seed \(seed)")
+      #expect(table.count == model.count, "seed \(seed)")
+    }
+    #expect(model.allSatisfy { table[$0.key] == $0.value }, "seed \(seed)")
+  }
+}
+
+@Suite struct GroupBookTests {
+  @Test func holdsAreCounted() {
+    var book = GroupBook()
+    let group = book.make(id: 1, path: "/a").group
+    let first = book.charge(group, cache: 0)
+    let second = book.charge(group, cache: 1)
+    let again = book.charge(group, cache: 0)
+    #expect(again == first)
+    #expect(book.childCachesMade == 2)
+    let isLate = book.uncharge(second)
+    #expect(!isLate)
+    #expect(book.childCachesGone == 0)
+    book.remove(group)
+    #expect(book.childCachesGone == 1)
+    #expect(book.childCachesPinned == 1)
+    #expect(book.groupsGone == 0)
+    let lateFrees = [book.uncharge(first), book.uncharge(first)]
+    #expect(lateFrees == [true, true])
+    #expect(book.groupsGone == 1)
+    #expect(book.childCachesPinned == 0)
+    #expect(book.chargedLive == 0)
+  }
+}
+
+@Suite struct TaskTableTests {
+  @Test func tasksMoveAndAreUnknownAtFirst() {
+    var tasks = TaskTable()
+    #expect(tasks[FtraceLine.greatestPid] == nil)
+    tasks[9] = nil
+    tasks[5] = 3
+    tasks[FtraceLine.greatestPid] = 4
+    #expect(tasks[5] == 3)
+    #expect(tasks[6] == nil)
+    #expect(tasks[FtraceLine.greatestPid] == 4)
+    tasks[5] = nil
+    #expect(tasks[5] == nil)
+  }
+}
