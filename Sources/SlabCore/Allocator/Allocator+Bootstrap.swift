@@ -15,6 +15,9 @@ package struct Allocator: Sendable, Equatable {
 }
 
 extension Allocator {
+  /// Not at the start of a page, where the first objects of slabs are: every free reads the state's
+  /// first words, and would wait for a store to an object with the same lowest twelve bits.
+  private static var stateOffset: UInt { 0xa80 }
   /// log2 of the units of the run that the state and the first descriptors stand in: 16 KiB.
   private static var bootstrapOrder: Int { 4 }
   fileprivate static var rootDescriptorBytes: Int { 384 }
@@ -44,7 +47,7 @@ extension Allocator {
       heap.unmap()
       throw .outOfMemory
     }
-    state = Pointer(address: heap.map.address(ofUnit: unit))!
+    state = Pointer(address: heap.map.address(ofUnit: unit) + Self.stateOffset)!
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
@@ -79,7 +82,8 @@ extension Allocator {
     ) throws(AllocatorError) -> Pointer<RootCache> {
       let root = Pointer<RootCache>(address: next)!
       next += UInt(Self.rootDescriptorBytes)
-      guard next <= state.address + UInt(UnitMap.unitBytes << Self.bootstrapOrder) else {
+      let run = state.address - Self.stateOffset
+      guard next <= run + UInt(UnitMap.unitBytes << Self.bootstrapOrder) else {
         fatal("bootstrap: the first run is too small")
       }
       let geometry = SlabGeometry(

@@ -4,7 +4,12 @@
 //
 //   offset 0            the slot's lock (locked slots only)
 //   64 ...              counters, 64 bytes a block
-//   8 MiB ... 64 MiB    sheaves, in blocks of 64, 256, 1,024 and 4,096 bytes
+//   8 MiB ... 64 MiB    sheaves, in blocks of 64, 256, 1,088 and 4,288 bytes
+//
+// The larger blocks are no powers of two, so that the words `current` of many sheaves do not share
+// their lowest twelve bits: a store delays a later load of another address with the same ones, and
+// with all of them at the start of a page a pair took a quarter longer (measured). The same is why
+// the first sheaf does not start with a page.
 //
 // Blocks of sheaves come from free lists and a mark that only rises until all of them are free.
 // A free block's `current` is 0 on every slot; the list runs through the first object's place of
@@ -21,7 +26,7 @@ package struct PerCPURegion: ~Copyable {
   // Under `lock`:
   var countersEnd: UInt = 64
   var countersCommitted: UInt = Self.commitStep
-  var sheavesEnd: UInt = Self.sheavesStart
+  var sheavesEnd: UInt = Self.firstSheaf
   var sheavesCommitted: UInt = Self.sheavesStart
   var freeSheaves = InlineArray<4, UInt>(repeating: 0)
   /// Sheaf blocks that are in use.
@@ -29,11 +34,22 @@ package struct PerCPURegion: ~Copyable {
 
   static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
   static var sheavesStart: UInt { 8 << 20 }
+  private static var firstSheaf: UInt { sheavesStart + 0x740 }
   private static var commitStep: UInt { 64 << 10 }
 
   /// Sizes of sheaf blocks in bytes, the first word included.
   package static var sheafClassCount: Int { 4 }
-  package static func sheafCapacity(ofClass index: Int) -> Int { (64 << (2 * index)) / 8 - 1 }
+  package static func sheafCapacity(ofClass index: Int) -> Int {
+    sheafBytes(ofClass: index) / 8 - 1
+  }
+  private static func sheafBytes(ofClass index: Int) -> Int {
+    switch index {
+    case 0: 64
+    case 1: 256
+    case 2: 1024 + 64
+    default: 4096 + 192
+    }
+  }
 
   /// Reserves the addresses; fewer slots where the limit on address space refuses, since locked
   /// slots can be shared.
@@ -114,9 +130,8 @@ package struct PerCPURegion: ~Copyable {
       liveSheaves += 1
       return free
     }
-    let bytes = UInt(64 << (2 * index))
-    let start = (sheavesEnd + bytes - 1) & ~(bytes - 1)
-    let end = start + bytes
+    let start = sheavesEnd
+    let end = start + UInt(Self.sheafBytes(ofClass: index))
     if end > sheavesCommitted {
       guard sheavesCommitted + Self.commitStep <= Self.stride else { return nil }
       do { try commit(from: sheavesCommitted, to: sheavesCommitted + Self.commitStep) } catch {
@@ -143,14 +158,14 @@ package struct PerCPURegion: ~Copyable {
   package mutating func trim() -> Int {
     lock.lock()
     defer { lock.unlock() }
-    guard liveSheaves == 0, sheavesEnd > Self.sheavesStart else { return 0 }
+    guard liveSheaves == 0, sheavesEnd > Self.firstSheaf else { return 0 }
     let bytes = Int(sheavesCommitted - Self.sheavesStart)
     for slot in 0..<slotCount {
       // Where the kernel refuses, the memory stays ours, and `current` is 0 there as well.
       try? SystemCall.giveBack(
         at: base + UInt(slot) * Self.stride + Self.sheavesStart, bytes: bytes)
     }
-    sheavesEnd = Self.sheavesStart
+    sheavesEnd = Self.firstSheaf
     freeSheaves = InlineArray(repeating: 0)
     return bytes * slotCount
   }
