@@ -19,6 +19,8 @@ public struct SlabStatistics: Sendable {
   public var returnedBytes: Int
   /// Fences for endings, and the batches that they served.
   public var fences, fenceBatches: Int
+  /// Time that the allocator's threads spent on endings, in nanoseconds.
+  public var workerNanoseconds: Int
   /// Threads of the allocator now, and the most at one time.
   public var workerThreads, workerThreadsPeak: Int
   /// How the CPU layer runs: `rseq` or `fallback`.
@@ -43,7 +45,7 @@ extension SlabAllocator {
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
-      workerThreads: core.workerThreads, workerThreadsPeak: core.workerThreadsPeak,
+      workerNanoseconds: core.workerNanoseconds, workerThreads: core.workerThreads, workerThreadsPeak: core.workerThreadsPeak,
       perCPUMode: sequenced ? "rseq" : "fallback", fence: sequenced ? "membarrier" : "locks")
   }
 }

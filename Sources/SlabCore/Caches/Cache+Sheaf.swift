@@ -68,9 +68,11 @@ extension Pointer where Pointee == Cache {
     allocator.pointee.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
   }
 
-  /// Objects in the sheaf: exact when nobody uses the cache. O(CPUs).
+  /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody
+  /// uses the cache. O(CPUs).
   var objectsInSheaf: Int {
-    let word = pointee.words.load(mode: mode)
+    let open = pointee.words.load(mode: mode)
+    let word = open.isClosed ? pointee.retiredSheaf : open
     guard !word.isClosed else { return 0 }
     let allocator = pointee.allocator
     var count = 0

@@ -41,6 +41,8 @@ package struct AllocatorStatistics: Sendable {
   package var sheafFences = 0
   /// Groups and caches on their way through the workers.
   package var pendingEndings = 0
+  /// Time that workers spent on endings, in nanoseconds.
+  package var workerNanoseconds = 0
   package var workerThreads = 0
   package var workerThreadsPeak = 0
 
@@ -81,6 +83,7 @@ extension Allocator {
     let lifecycle = Pointer<Lifecycle>(of: &state.pointee.lifecycle)
     figures.fences = lifecycle.pointee.fences.load(ordering: .relaxed)
     figures.fenceBatches = lifecycle.pointee.fenceBatches.load(ordering: .relaxed)
+    figures.workerNanoseconds = lifecycle.pointee.busyNanoseconds.load(ordering: .relaxed)
     figures.pendingEndings = lifecycle.pointee.pending.load(ordering: .relaxed)
     lifecycle.pointee.workers.lock.lock()
     figures.workerThreads = lifecycle.pointee.workers.running

@@ -124,8 +124,9 @@ extension Allocator {
     root.pointee.isDestroying = true
     root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
     state.pointee.lifecycle.rootBatch = root
-    state.pointee.registry.lock.unlock()
     state.notePending()
+    state.pointee.registry.lock.unlock()
+    state.kickWorkers()
   }
 
   /// Objects of a root and its children that users have: those out of their slabs less those in

@@ -32,6 +32,8 @@ struct Lifecycle: ~Copyable {
   // Counters; written by the fence worker, read by reports.
   let fences = Atomic<Int>(0)
   let fenceBatches = Atomic<Int>(0)
+  /// Time that workers spent on batches and the destroy queue.
+  let busyNanoseconds = Atomic<Int>(0)
 
   var workers: Workers
 
@@ -39,12 +41,12 @@ struct Lifecycle: ~Copyable {
 }
 
 extension Pointer where Pointee == AllocatorState {
-  /// Counts something that was put in and sees to it that a worker looks.
-  func notePending(_ count: Int = 1) {
+  /// Counts something that is put in. Before a worker can find it, or the worker would count it as
+  /// done first; `kickWorkers` follows when the registry lock is free again.
+  func notePending() {
     // Sequentially consistent, as the worker's announcement that it falls asleep: one of the two
     // sees the other.
-    pointee.lifecycle.pending.add(count, ordering: .sequentiallyConsistent)
-    kickWorkers()
+    pointee.lifecycle.pending.add(1, ordering: .sequentiallyConsistent)
   }
 
   /// Counts what a worker has finished.
@@ -59,7 +61,7 @@ extension Pointer where Pointee == AllocatorState {
   /// Puts a dying cache on the destroy queue. The caller must not touch it any more: it may be
   /// released before this returns.
   func enqueueDying(_ cache: Pointer<Cache>) {
-    pointee.lifecycle.pending.add(1, ordering: .sequentiallyConsistent)
+    notePending()
     var head = pointee.lifecycle.destroyQueue.load(ordering: .relaxed)
     while true {
       cache.pointee.nextInChain = Pointer<Cache>(address: head)

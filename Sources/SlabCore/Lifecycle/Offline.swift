@@ -25,7 +25,7 @@ extension Allocator {
     }
     takeOffline(group)
     state.pointee.registry.lock.unlock()
-    state.notePending()
+    state.kickWorkers()
   }
 
   /// Under the registry lock. The state changes first: a creator of a child rechecks it under this
@@ -38,6 +38,7 @@ extension Allocator {
     state.pointee.registry.groupIDs.free(Int(group.pointee.id))
     group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch
     state.pointee.lifecycle.offlineBatch = group
+    state.notePending()
     state.pointee.registry.groupsOfflined += 1
   }
 
@@ -51,12 +52,25 @@ extension Allocator {
   /// are shut down) with the last one; takes the registry lock then.
   package func release(_ group: Pointer<Group>) {
     guard group.pointee.parent != nil else { fatal("release: the root group") }
-    // Acquiring and releasing: what other holders did with the descriptors comes before what the
-    // last one's successor does.
-    let left = group.pointee.handles.subtract(1, ordering: .acquiringAndReleasing).newValue
-    guard left <= 0 else { return }
-    guard left == 0 else { fatal("release: more handles than there were") }
+    var handles = group.pointee.handles.load(ordering: .relaxed)
+    while handles > 1 {
+      // Acquiring and releasing: what other holders did with the descriptors comes before what the
+      // last one's successor does.
+      let (done, now) = group.pointee.handles.compareExchange(
+        expected: handles, desired: handles - 1, ordering: .acquiringAndReleasing)
+      if done { return }
+      handles = now
+    }
+    // The last one is given back under the lock: a worker that saw none would release the group
+    // under us.
     state.pointee.registry.lock.lock()
+    let left = group.pointee.handles.subtract(1, ordering: .acquiringAndReleasing).newValue
+    guard left >= 0 else { fatal("release: more handles than there were") }
+    guard left == 0 else {
+      // Somebody retained it meanwhile.
+      state.pointee.registry.lock.unlock()
+      return
+    }
     let wasOnline = group.isOnline
     if wasOnline {
       guard group.pointee.onlineChildGroupCount == 0 else {
@@ -67,6 +81,6 @@ extension Allocator {
     state.releaseShutDownCaches(of: group)
     state.releaseIfUnused(group)
     state.pointee.registry.lock.unlock()
-    if wasOnline { state.notePending() }
+    if wasOnline { state.kickWorkers() }
   }
 }

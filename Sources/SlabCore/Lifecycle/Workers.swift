@@ -102,9 +102,13 @@ extension Pointer where Pointee == AllocatorState {
   private func work(as index: Int) -> Bool {
     pointee.lifecycle.workers.busy[index].lock()
     defer { pointee.lifecycle.workers.busy[index].unlock() }
+    let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
     let destroyed = runDestroyQueue()
-    return fenced || destroyed
+    guard fenced || destroyed else { return false }
+    pointee.lifecycle.busyNanoseconds.add(
+      Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
+    return true
   }
 
   /// The life of a worker.

@@ -29,7 +29,6 @@ struct Replay {
 
     try interpreter.target.endGroupsAndObjects()
     allocator.waitUntilDrained()
-    let burialSeconds = interpreter.target.firstOffline.map(MonotonicTime.seconds) ?? 0
     try interpreter.target.destroyCaches()
     allocator.waitUntilDrained()
     allocator.trim()
@@ -41,7 +40,7 @@ struct Replay {
       recording: name, copies: copies, counts: counts, atEnd: atEnd,
       afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
       offlineLatencies: interpreter.target.offlineLatencies.percentiles,
-      replaySeconds: replaySeconds, burialSeconds: burialSeconds, slabinfo: slabinfo)
+      replaySeconds: replaySeconds, slabinfo: slabinfo)
   }
 
   private func live(

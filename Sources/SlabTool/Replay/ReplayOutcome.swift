@@ -17,8 +17,6 @@ struct ReplayOutcome {
   var offlineLatencies: LatencyPercentiles
   /// From the first byte read to the end of the recording, with every queued ending done.
   var replaySeconds: Double
-  /// From the first group's end to the last child cache's.
-  var burialSeconds: Double
   /// The allocator's slabinfo at the end of the recording.
   var slabinfo: String?
 }

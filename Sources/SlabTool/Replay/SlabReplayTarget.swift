@@ -31,8 +31,6 @@ import Slab
   private(set) var chargedLiveBytes = 0
   /// How long each recorded end of a group took, in every copy.
   private(set) var offlineLatencies = Latencies()
-  /// When the first group ended.
-  private(set) var firstOffline: Int?
 
   init(_ allocator: SlabAllocator, copies: Int) {
     self.allocator = allocator
@@ -75,7 +73,6 @@ import Slab
       let start = MonotonicTime.nanoseconds()
       try Self.offline(handle)
       offlineLatencies.add(nanoseconds: MonotonicTime.nanoseconds() - start)
-      firstOffline = firstOffline ?? start
       handle.release()
       handles[group * copies + copy] = nil
     }

@@ -45,7 +45,7 @@ extension ReplayReport {
         + "\(duration(offline.p999)) (p99.9), \(duration(offline.max)) at most",
       "\(figures.groupsReleased.grouped) groups and "
         + "\(figures.childCachesReleased.grouped) child caches released in "
-        + "\(seconds(figures.burialSeconds)), \(rate) caches a second",
+        + "\(seconds(figures.workerSeconds)) of the workers' time, \(rate) caches a second",
       "\(figures.fences.grouped) fences for \(figures.fenceBatches.grouped) batches; "
         + "worker threads: \(figures.workerThreadsPeak) at most",
     ]

@@ -69,7 +69,8 @@ struct ReplayFigures: Encodable {
 
   let replaySeconds: Double
   let eventsPerSecond: Double
-  let burialSeconds: Double
+  /// Time of the allocator's threads on endings.
+  let workerSeconds: Double
   let childCachesReleasedPerSecond: Double
   let offlineNs: LatencyPercentiles
   let groupsReleased: Int
@@ -118,9 +119,8 @@ struct ReplayFigures: Encodable {
 
     replaySeconds = outcome.replaySeconds
     eventsPerSecond = Self.rate(events, outcome.replaySeconds)
-    burialSeconds = outcome.burialSeconds
-    childCachesReleasedPerSecond = Self.rate(
-      afterCleanup.childCachesReleased, outcome.burialSeconds)
+    workerSeconds = Double(afterCleanup.workerNanoseconds) / 1e9
+    childCachesReleasedPerSecond = Self.rate(afterCleanup.childCachesReleased, workerSeconds)
     offlineNs = outcome.offlineLatencies
     groupsReleased = afterCleanup.groupsReleased
     childCachesReleased = afterCleanup.childCachesReleased
