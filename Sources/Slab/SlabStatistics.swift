@@ -45,7 +45,8 @@ extension SlabAllocator {
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
-      workerNanoseconds: core.workerNanoseconds, workerThreads: core.workerThreads, workerThreadsPeak: core.workerThreadsPeak,
+      workerNanoseconds: core.workerNanoseconds, workerThreads: core.workerThreads,
+      workerThreadsPeak: core.workerThreadsPeak,
       perCPUMode: sequenced ? "rseq" : "fallback", fence: sequenced ? "membarrier" : "locks")
   }
 }

@@ -5,6 +5,7 @@
 #define SLAB_SYSTEM_CALLS_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,9 +71,25 @@ static inline intptr_t slab_write(int descriptor, const void *bytes, size_t size
   return result >= 0 ? (intptr_t)result : -(intptr_t)errno;
 }
 
-static inline intptr_t slab_processor_count(void) {
+// One more than the highest number that a CPU of this machine can have. The count of configured
+// CPUs is not enough: the numbers may have gaps, and a CPU may be plugged in later. The kernel's
+// list ends with the highest number: "0-3", "0,2-5".
+static inline intptr_t slab_possible_processors(void) {
+  char list[4096];
   long count = sysconf(_SC_NPROCESSORS_CONF);
-  return count > 0 ? (intptr_t)count : -(intptr_t)EINVAL;
+  int descriptor = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+  if (descriptor >= 0) {
+    ssize_t size = read(descriptor, list, sizeof list);
+    close(descriptor);
+    long last = -1;
+    for (ssize_t i = 0; i < size; i++) {
+      if (list[i] < '0' || list[i] > '9') continue;
+      last = last < 0 || list[i - 1] < '0' || list[i - 1] > '9' ? 0 : last;
+      last = last * 10 + (list[i] - '0');
+    }
+    if (last + 1 > count) count = last + 1;
+  }
+  return count > 0 ? (intptr_t)count : 1;
 }
 
 static inline uint64_t slab_clock_monotonic(void) {

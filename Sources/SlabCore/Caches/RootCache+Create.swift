@@ -30,7 +30,7 @@ extension Allocator {
     let geometry = SlabGeometry(
       objectSize: objectSize, alignment: alignment,
       cacheAligned: options.contains(.hardwareCacheAligned),
-      processorCount: SystemCall.configuredProcessorCount)
+      processorCount: SystemCall.possibleProcessorCount)
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
       try unsafe initializeRoot(

@@ -61,7 +61,7 @@ package struct PerCPURegion: ~Copyable {
   private static func reserve(
     _ wanted: PerCPUMode
   ) throws(Errno) -> (base: UInt, mode: PerCPUMode, slots: Int) {
-    let processors = SystemCall.configuredProcessorCount
+    let processors = SystemCall.possibleProcessorCount
     var mode = wanted
     var slots = wanted == .lockedSlots ? min(processors, 64) : processors
     while true {

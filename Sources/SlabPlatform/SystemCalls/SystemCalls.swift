@@ -82,8 +82,8 @@ package enum SystemCall {
     }
   }
 
-  /// CPUs that this machine can have; at least 1.
-  package static var configuredProcessorCount: Int { max(1, slab_processor_count()) }
+  /// One more than the highest number that a CPU of this machine can have.
+  package static var possibleProcessorCount: Int { slab_possible_processors() }
 
   /// Nanoseconds of the monotonic clock.
   @inline(__always)
