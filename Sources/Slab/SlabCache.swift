@@ -1,5 +1,6 @@
 public import SlabCore
 public import SlabPlatform
+internal import Synchronization
 
 /// A root cache: objects of one size, for everybody and for each memory group apart.
 ///
@@ -31,12 +32,47 @@ public struct SlabCache: Sendable {
     } catch { throw SlabError(error) }
   }
 
+  /// The same with all bytes zero. O(object size) more.
+  public func allocateZeroed(in group: MemoryGroup?) throws(SlabError) -> UnsafeMutableRawPointer {
+    do throws(AllocatorError) {
+      let object = try allocator.allocateZeroed(from: core, in: group?.core)
+      // SAFETY: the address of an object, never 0.
+      return unsafe UnsafeMutableRawPointer(bitPattern: object).unsafelyUnwrapped
+    } catch { throw SlabError(error) }
+  }
+
   /// Frees an object of this cache, whichever group it was charged to.
   ///
   /// - Precondition: the object is live, of this cache, and nobody uses it; else the process ends.
   @unsafe @inlinable @inline(__always)
   public func free(_ object: UnsafeMutableRawPointer) {
     allocator.free(UInt(bitPattern: object), to: core)
+  }
+
+  /// Drains the sheaf of the cache itself, not of its children, and gives its empty slabs back.
+  /// O(slabs with a free object); takes the cache's lock and may wait for a fence.
+  public func shrink() { core.cache.shrink() }
+
+  /// How many empty slabs the cache and each of its children keep; 5 to 10 at first, by size. What
+  /// is above a new value goes back at the next `shrink`, or when the group goes offline.
+  public var minPartial: Int { core.pointee.minPartial.load(ordering: .relaxed) }
+
+  /// Changes `minPartial`. O(1).
+  ///
+  /// - Throws: `.invalidLimit` for a negative count.
+  public func setMinPartial(_ count: Int) throws(SlabError) {
+    do { try allocator.setMinPartial(count, of: core) } catch { throw SlabError(error) }
+  }
+
+  /// The most objects that a sheaf of the cache or of a child may hold on one CPU; 0 for none.
+  public var sheafCapacity: Int { core.pointee.sheafCapacity.load(ordering: .relaxed) }
+
+  /// Changes `sheafCapacity`; sheaves that are larger are closed. O(children), with a fence for
+  /// each that is closed, under the registry lock: for set-up and experiments.
+  ///
+  /// - Throws: `.invalidLimit` for a negative capacity or one above the largest sheaf's.
+  public func setSheafCapacity(_ capacity: Int) throws(SlabError) {
+    do { try allocator.setSheafCapacity(capacity, of: core) } catch { throw SlabError(error) }
   }
 
   /// Destroys the cache and all its children. Waits for nothing but a short lock; its name can be

@@ -24,6 +24,49 @@ extension Allocator {
     return try child.allocate()
   }
 
+  /// An object whose bytes are zero. As `allocate`, plus O(object size). Not for caches with a
+  /// constructor, whose objects it would undo: the process ends.
+  package func allocateZeroed(
+    from root: Pointer<RootCache>, in group: Pointer<Group>?
+  ) throws(AllocatorError) -> UInt {
+    guard unsafe root.pointee.constructor == nil else {
+      fatal("allocate: zeroing an object that has a constructor")
+    }
+    let object = try allocate(from: root, in: group)
+    zeroMemory(at: object, bytes: root.pointee.objectSize)
+    return object
+  }
+
+  /// Fills the buffer with objects, or throws and has allocated none. One sequence for those in the
+  /// sheaf, one turn of the lock for each slab's worth of the rest.
+  package func allocate(
+    bulk objects: UnsafeMutableBufferPointer<UInt>, from root: Pointer<RootCache>,
+    in group: Pointer<Group>?
+  ) throws(AllocatorError) {
+    guard let group else { return try unsafe root.cache.allocate(bulk: objects) }
+    try unsafe group.makeOrFindChild(of: root).allocate(bulk: objects)
+  }
+
+  /// Frees the objects of the buffer, which may be of different caches: runs of objects of one cache
+  /// go together.
+  package func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
+    let map = state.pointee.pages.map
+    var start = 0
+    while start < objects.count {
+      let word = unsafe map.word(at: objects[start])
+      guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
+      let cache = map.cache(of: word)
+      var end = start + 1
+      while end < objects.count {
+        let other = unsafe map.word(at: objects[end])
+        guard UnitMap.isSlab(other), map.cache(of: other) == cache else { break }
+        end += 1
+      }
+      unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
+      start = end
+    }
+  }
+
   /// Frees an object of any cache of this allocator.
   @inlinable @inline(__always)
   package func free(_ object: UInt) {

@@ -30,15 +30,9 @@ extension Pointer where Pointee == Cache {
     }
   }
 
-  /// Frees objects that are all of this cache. The cache may be gone when this returns.
+  /// Frees objects that are known to be all of this cache, which may be gone when this returns.
   package func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
     guard objects.count > 0 else { return }
-    let map = pointee.allocator.pointee.pages.map
-    for index in 0..<objects.count {
-      let word = unsafe map.word(at: objects[index])
-      guard UnitMap.isSlab(word) else { fatal("free: not an object of this allocator") }
-      guard map.cache(of: word) == self else { fatal("free: object of another cache") }
-    }
     // All but the last may go to the sheaf in one sequence. The last is freed by itself: until
     // then it keeps the cache alive.
     let last = objects.count - 1

@@ -2,7 +2,7 @@
 // what its children share: the name, the layout, the limits and the running sums.
 
 public import SlabPlatform
-internal import Synchronization
+package import Synchronization
 
 /// Runs once per object when a slab is made; the object's memory is not zeroed before.
 @usableFromInline
@@ -33,9 +33,9 @@ package struct RootCache: ~Copyable {
   /// Caches of the core itself: never charged, never destroyed.
   let isInternal: Bool
   /// Empty slabs that each cache of this root keeps.
-  let minPartial: Atomic<Int>
+  package let minPartial: Atomic<Int>
   /// Most objects that a sheaf may hold; 0 for no sheaves.
-  let sheafCapacity: Atomic<Int>
+  package let sheafCapacity: Atomic<Int>
   /// Sums over the root and its children, kept as they change: see `Sum`. A block of the per-CPU
   /// region.
   let sums: UInt
