@@ -78,6 +78,9 @@ package struct AllocatorConfiguration: Sendable {
 }
 
 extension Pointer where Pointee == AllocatorState {
+  var pages: Pointer<PageAllocator> { Pointer<PageAllocator>(of: &pointee.pages) }
+  var region: Pointer<PerCPURegion> { Pointer<PerCPURegion>(of: &pointee.region) }
+
   /// The cache for descriptors of slabs with that many objects.
   func slabDescriptors(slots: Int) -> Pointer<Cache> {
     slots <= Slab.slotsOfDescriptor ? pointee.slabs.cache : pointee.wideSlabs.cache

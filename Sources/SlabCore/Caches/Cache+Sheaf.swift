@@ -29,7 +29,7 @@ extension Pointer where Pointee == Cache {
 
   private func openSheaf(ofClass index: Int, limit: Int) {
     // Where the region is full the cache goes on under its lock.
-    guard let first = pointee.allocator.pointee.region.allocateSheaf(ofClass: index) else {
+    guard let first = pointee.allocator.region.allocateSheaf(ofClass: index) else {
       return
     }
     pointee.sheafClass = UInt32(index)
@@ -65,7 +65,7 @@ extension Pointer where Pointee == Cache {
       for index in 1...count { putObject(UInt(sheaf[index]), emptied: &chain) }
       sheaf[0] = 0
     }
-    allocator.pointee.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
+    allocator.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
   }
 
   /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody

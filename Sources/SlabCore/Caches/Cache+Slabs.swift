@@ -54,12 +54,12 @@ extension Pointer where Pointee == Cache {
   ) throws(AllocatorError) -> (unit: Int, order: Int) {
     let geometry = pointee.root.pointee.geometry
     guard let group = pointee.group else {
-      let pages = pointee.allocator
-      if let unit = pages.pointee.pages.allocate(order: geometry.fullOrder) {
+      let pages = pointee.allocator.pages
+      if let unit = pages.allocate(order: geometry.fullOrder) {
         return (unit, geometry.fullOrder)
       }
       let smallest = max(UnitMap.pageOrder, geometry.firstOrder)
-      guard smallest < geometry.fullOrder, let unit = pages.pointee.pages.allocate(order: smallest)
+      guard smallest < geometry.fullOrder, let unit = pages.allocate(order: smallest)
       else { throw .outOfMemory }
       return (unit, smallest)
     }
@@ -82,7 +82,7 @@ extension Pointer where Pointee == Cache {
     if let group = pointee.group {
       group.freeRun(unit: unit, order: order)
     } else {
-      pointee.allocator.pointee.pages.free(unit: unit, order: order)
+      pointee.allocator.pages.free(unit: unit, order: order)
     }
   }
 

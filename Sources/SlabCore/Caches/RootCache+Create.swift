@@ -87,7 +87,7 @@ extension Allocator {
   /// Under the registry lock: a block of running sums, all zero.
   private func takeSums() -> UInt? {
     let free = state.pointee.freeSums
-    guard free != 0 else { return state.pointee.region.allocateCounters() }
+    guard free != 0 else { return state.region.allocateCounters() }
     state.pointee.freeSums = UInt(Words(at: free)[0])
     Words(at: free)[0] = 0
     return free

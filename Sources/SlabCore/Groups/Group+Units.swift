@@ -24,7 +24,7 @@ extension Pointer where Pointee == Group {
     }
     pages.pointee.pages.lock.lock()
     defer { pages.pointee.pages.lock.unlock() }
-    guard let unit = pages.pointee.pages.allocateLocked(order: runOrder) else {
+    guard let unit = pages.pointee.pages.allocate(order: runOrder) else {
       uncharge(bytes: bytes)
       throw .outOfMemory
     }
@@ -69,7 +69,7 @@ extension Pointer where Pointee == Group {
       state.pointee.pages.lock.unlock()
       return
     }
-    state.pointee.pages.freeLocked(unit: unit, order: order)
+    state.pointee.pages.free(unit: unit, order: order)
     state.pointee.pages.lock.unlock()
     uncharge(bytes: UnitMap.unitBytes << order)
   }

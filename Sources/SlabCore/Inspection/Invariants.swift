@@ -7,7 +7,7 @@ internal import Synchronization
 extension Allocator {
   /// Checks every invariant of every structure; `nil`, or what is wrong. O(everything).
   package func brokenInvariant() -> StaticString? {
-    if let problem = state.pointee.pages.brokenInvariant() { return problem }
+    if let problem = state.pages.brokenInvariant() { return problem }
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
     var problem: StaticString?

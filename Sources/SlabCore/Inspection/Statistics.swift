@@ -75,7 +75,7 @@ extension Allocator {
     figures.freeResidentBytes = state.pointee.pages.dirtyPages * page
     figures.committedBytes = state.pointee.pages.endUnit * UnitMap.unitBytes
     figures.returnedBytes = state.pointee.pages.returnedBytes
-    let besides = state.pointee.region.usedBytes + idBytes
+    let besides = state.region.usedBytes + idBytes
     figures.systemBytes = state.pointee.pages.residentBytes + besides
     figures.systemBytesPeak = state.pointee.pages.residentBytesPeak + besides
     state.pointee.pages.lock.unlock()
@@ -102,8 +102,8 @@ extension Allocator {
       if cache.isRoot, cache.pointee.root.pointee.isInternal { cache.shrink() }
     }
     state.pointee.registry.lock.unlock()
-    state.pointee.pages.giveBack(keeping: 0)
-    state.pointee.pages.shrinkHeap()
-    _ = state.pointee.region.trim()
+    state.pages.giveBack(keeping: 0)
+    state.pages.shrinkHeap()
+    _ = state.region.trim()
   }
 }

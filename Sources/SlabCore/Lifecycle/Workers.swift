@@ -165,7 +165,7 @@ extension Pointer where Pointee == AllocatorState {
   /// Gives free pages back when they are more than is worth keeping.
   private func giveBackExcess() {
     guard pointee.pages.hasExcess.exchange(false, ordering: .relaxed) else { return }
-    pointee.pages.giveBack(
+    pages.giveBack(
       keeping: pointee.pages.pagesToKeep, runsAtMost: Workers.runsGivenBackPerLook)
   }
 

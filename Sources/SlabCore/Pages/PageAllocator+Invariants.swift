@@ -3,10 +3,8 @@
 internal import SlabPlatform
 
 extension PageAllocator {
-  /// Checks every invariant of the page allocator; `nil`, or what is wrong. O(free runs).
+  /// Under the lock: checks every invariant of the page allocator; `nil`, or what is wrong. O(free runs).
   package mutating func brokenInvariant() -> StaticString? {
-    lock.lock()
-    defer { lock.unlock() }
     var problem: StaticString?
     var pages = InlineArray<2, Int>(repeating: 0)
     let map = self.map

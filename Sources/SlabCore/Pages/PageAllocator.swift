@@ -6,6 +6,10 @@
 // their like: so a dirty run is recycled whole, and no clean page is counted as resident. Clean
 // addresses that do not merge cost nothing, and merge when their neighbours are given back.
 //
+// The methods of the type are for whoever holds the lock; those of a pointer to it, in
+// PageAllocator+Locking.swift, take it themselves. A method that changes the allocator has it for
+// itself from its first to its last instruction, so it cannot take the lock in between.
+//
 // Invariants, under `lock`:
 //   usedPages + dirtyPages + cleanPages = committed pages
 //   two free buddies of one order and kind do not exist
@@ -61,12 +65,6 @@ package struct PageAllocator: ~Copyable {
   ///
   /// O(orders); one system call per 4 MiB of growth.
   mutating func allocate(order: Int) -> Int? {
-    lock.lock()
-    defer { lock.unlock() }
-    return allocateLocked(order: order)
-  }
-
-  mutating func allocateLocked(order: Int) -> Int? {
     invariant(order >= UnitMap.pageOrder && order <= Self.largestOrder, "pages: order")
     if let unit = takeRun(order: order, dirty: true) ?? takeRun(order: order, dirty: false) {
       return unit
@@ -114,14 +112,8 @@ package struct PageAllocator: ~Copyable {
 
   // MARK: - Freeing
 
-  /// Takes a run back; its memory stays resident until `giveBack`. O(orders).
+  /// Takes a run back; its memory stays resident until it is given back. O(orders).
   mutating func free(unit: Int, order: Int) {
-    lock.lock()
-    freeLocked(unit: unit, order: order)
-    lock.unlock()
-  }
-
-  mutating func freeLocked(unit: Int, order: Int) {
     let pages = 1 << (order - UnitMap.pageOrder)
     usedPages -= pages
     dirtyPages += pages
@@ -146,62 +138,34 @@ package struct PageAllocator: ~Copyable {
 
   // MARK: - Giving back
 
-  /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, largest
-  /// runs first, one system call each, outside the lock. Stops where the system refuses; with work
-  /// left after the most runs it sets `hasExcess` again.
-  mutating func giveBack(keeping: Int, runsAtMost: Int = .max) {
-    var runs = 0
-    while true {
-      guard runs < runsAtMost else {
-        hasExcess.store(true, ordering: .relaxed)
-        return
-      }
-      runs += 1
-      lock.lock()
-      var run: (unit: Int, order: Int)?
-      if dirtyPages > keeping {
-        for order in (UnitMap.pageOrder...Self.largestOrder).reversed() {
-          if let unit = popRun(order: order, dirty: true) {
-            run = (unit, order)
-            break
-          }
-        }
-      }
-      // While its memory is on the way back the run is nobody's; it counts as used.
-      if let run {
-        dirtyPages -= 1 << (run.order - UnitMap.pageOrder)
-        usedPages += 1 << (run.order - UnitMap.pageOrder)
-      }
-      lock.unlock()
-      guard let run else { return }
-
-      var refused = false
-      do {
-        try SystemCall.giveBack(
-          at: map.address(ofUnit: run.unit), bytes: UnitMap.unitBytes << run.order)
-      } catch {
-        refused = true
-      }
-
-      let pages = 1 << (run.order - UnitMap.pageOrder)
-      lock.lock()
-      usedPages -= pages
-      if refused {
-        dirtyPages += pages
-      } else {
-        cleanPages += pages
-        returnedBytes += pages * Self.pageBytes
-      }
-      insertMerging(unit: run.unit, order: run.order, dirty: refused)
-      lock.unlock()
-      if refused { return }
+  /// The largest dirty run, if more than `keeping` dirty pages are there. While its memory is on
+  /// the way back the run is nobody's; it counts as used.
+  mutating func takeDirtyRun(keeping: Int) -> (unit: Int, order: Int)? {
+    guard dirtyPages > keeping else { return nil }
+    for order in (UnitMap.pageOrder...Self.largestOrder).reversed() {
+      guard let unit = popRun(order: order, dirty: true) else { continue }
+      dirtyPages -= 1 << (order - UnitMap.pageOrder)
+      usedPages += 1 << (order - UnitMap.pageOrder)
+      return (unit, order)
     }
+    return nil
+  }
+
+  /// Puts a run of `takeDirtyRun` back: clean, or dirty as it was if the system refused its memory.
+  mutating func putBack(_ run: (unit: Int, order: Int), refused: Bool) {
+    let pages = 1 << (run.order - UnitMap.pageOrder)
+    usedPages -= pages
+    if refused {
+      dirtyPages += pages
+    } else {
+      cleanPages += pages
+      returnedBytes += pages * Self.pageBytes
+    }
+    insertMerging(unit: run.unit, order: run.order, dirty: refused)
   }
 
   /// Takes free 4 MiB chunks off the end of the heap and gives the map's memory for them back.
   mutating func shrinkHeap() {
-    lock.lock()
-    defer { lock.unlock() }
     let units = 1 << Self.largestOrder
     while endUnit > units {
       let unit = endUnit - units

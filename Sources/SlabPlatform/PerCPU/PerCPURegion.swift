@@ -30,19 +30,19 @@ package struct PerCPURegion: ~Copyable {
   var sheavesCommitted: UInt = Self.sheavesStart
   var freeSheaves = InlineArray<4, UInt>(repeating: 0)
   /// Sheaf blocks that are in use.
-  package private(set) var liveSheaves = 0
+  package internal(set) var liveSheaves = 0
 
   static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
   static var sheavesStart: UInt { 8 << 20 }
-  private static var firstSheaf: UInt { sheavesStart + 0x740 }
-  private static var commitStep: UInt { 64 << 10 }
+  static var firstSheaf: UInt { sheavesStart + 0x740 }
+  static var commitStep: UInt { 64 << 10 }
 
   /// Sizes of sheaf blocks in bytes, the first word included.
   package static var sheafClassCount: Int { 4 }
   package static func sheafCapacity(ofClass index: Int) -> Int {
     sheafBytes(ofClass: index) / 8 - 1
   }
-  private static func sheafBytes(ofClass index: Int) -> Int {
+  static func sheafBytes(ofClass index: Int) -> Int {
     switch index {
     case 0: 64
     case 1: 256
@@ -91,25 +91,8 @@ package struct PerCPURegion: ~Copyable {
   }
 
   /// Ends the reservation. Nothing may use it any more.
-  package mutating func unmap() {
+  package func unmap() {
     try? SystemCall.unmap(at: base, bytes: slotCount * Int(Self.stride))
-  }
-
-  /// Makes offsets usable on every slot.
-  private func commit(from start: UInt, to end: UInt) throws(Errno) {
-    for slot in 0..<slotCount {
-      try SystemCall.protectReadWrite(
-        at: base + UInt(slot) * Self.stride + start, bytes: Int(end - start))
-    }
-  }
-
-  /// Bytes that may have been touched, over all slots: an upper bound, since a slot's pages are
-  /// touched only where the slot is used.
-  package var usedBytes: Int {
-    lock.lock()
-    defer { lock.unlock() }
-    func pages(_ bytes: UInt) -> Int { Int((bytes + 4095) & ~4095) }
-    return slotCount * (pages(countersEnd) + pages(sheavesEnd - Self.sheavesStart))
   }
 
   /// Where a block is on a slot, from where it is on slot 0.
@@ -118,81 +101,10 @@ package struct PerCPURegion: ~Copyable {
     first + UInt(slot) * Self.stride
   }
 
-  // MARK: - Sheaf blocks
-
-  /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.
-  package mutating func allocateSheaf(ofClass index: Int) -> UInt? {
-    lock.lock()
-    defer { lock.unlock() }
-    let free = freeSheaves[index]
-    if free != 0 {
-      freeSheaves[index] = UInt(Words(at: free)[1])
-      liveSheaves += 1
-      return free
-    }
-    let start = sheavesEnd
-    let end = start + UInt(Self.sheafBytes(ofClass: index))
-    if end > sheavesCommitted {
-      guard sheavesCommitted + Self.commitStep <= Self.stride else { return nil }
-      do { try commit(from: sheavesCommitted, to: sheavesCommitted + Self.commitStep) } catch {
-        return nil
-      }
-      sheavesCommitted += Self.commitStep
-    }
-    sheavesEnd = end
-    liveSheaves += 1
-    return base + start
-  }
-
-  /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
-  /// caller has closed it, fenced and drained.
-  package mutating func freeSheaf(_ first: UInt, ofClass index: Int) {
-    lock.lock()
-    defer { lock.unlock() }
-    Words(at: first)[1] = UInt64(freeSheaves[index])
-    freeSheaves[index] = first
-    liveSheaves -= 1
-  }
-
-  /// Gives the memory of the sheaves back if none is in use; the bytes of address space given.
-  package mutating func trim() -> Int {
-    lock.lock()
-    defer { lock.unlock() }
-    guard liveSheaves == 0, sheavesEnd > Self.firstSheaf else { return 0 }
-    let bytes = Int(sheavesCommitted - Self.sheavesStart)
-    for slot in 0..<slotCount {
-      // Where the kernel refuses, the memory stays ours, and `current` is 0 there as well.
-      try? SystemCall.giveBack(
-        at: base + UInt(slot) * Self.stride + Self.sheavesStart, bytes: bytes)
-    }
-    sheavesEnd = Self.firstSheaf
-    freeSheaves = InlineArray(repeating: 0)
-    return bytes * slotCount
-  }
-
-  // MARK: - Counter blocks
-
-  /// Eight counters of 8 bytes, zero on every slot; `nil` if there is no memory for them.
-  ///
-  /// Freed blocks are kept by the caller (a root cache's counters, of which there are few).
-  package mutating func allocateCounters() -> UInt? {
-    lock.lock()
-    defer { lock.unlock() }
-    if countersEnd + 64 > countersCommitted {
-      guard countersCommitted + Self.commitStep <= Self.sheavesStart else { return nil }
-      do { try commit(from: countersCommitted, to: countersCommitted + Self.commitStep) } catch {
-        return nil
-      }
-      countersCommitted += Self.commitStep
-    }
-    defer { countersEnd += 64 }
-    return base + countersEnd
-  }
-
   // MARK: - fork
 
   /// Takes every lock, so that a child finds the slots whole.
-  package mutating func prepareForFork() {
+  package func prepareForFork() {
     lock.lock()
     if mode == .lockedSlots {
       for slot in 0..<slotCount { slotLock(slot).pointee.lock() }
@@ -200,7 +112,7 @@ package struct PerCPURegion: ~Copyable {
   }
 
   /// Releases what `prepareForFork` took, in the parent and in the child.
-  package mutating func resumeAfterFork(inChild: Bool) {
+  package func resumeAfterFork(inChild: Bool) {
     if mode == .lockedSlots {
       for slot in 0..<slotCount { slotLock(slot).pointee.unlock() }
     } else if inChild {

@@ -1,0 +1,56 @@
+// The page allocator for many threads: each of these takes the page lock, and none holds it over a
+// call that gives memory back.
+
+internal import SlabPlatform
+internal import Synchronization
+
+extension Pointer where Pointee == PageAllocator {
+  func allocate(order: Int) -> Int? {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return pointee.allocate(order: order)
+  }
+
+  func free(unit: Int, order: Int) {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    pointee.free(unit: unit, order: order)
+  }
+
+  /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, largest
+  /// runs first, one system call each. Stops where the system refuses; with work left after the
+  /// most runs it sets `hasExcess` again.
+  func giveBack(keeping: Int, runsAtMost: Int = .max) {
+    for _ in 0..<runsAtMost {
+      pointee.lock.lock()
+      let taken = pointee.takeDirtyRun(keeping: keeping)
+      pointee.lock.unlock()
+      guard let run = taken else { return }
+      var refused = false
+      do {
+        try SystemCall.giveBack(
+          at: pointee.map.address(ofUnit: run.unit), bytes: UnitMap.unitBytes << run.order)
+      } catch {
+        refused = true
+      }
+      pointee.lock.lock()
+      pointee.putBack(run, refused: refused)
+      pointee.lock.unlock()
+      if refused { return }
+    }
+    pointee.hasExcess.store(true, ordering: .relaxed)
+  }
+
+  func shrinkHeap() {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    pointee.shrinkHeap()
+  }
+
+  /// As the method of the type.
+  func brokenInvariant() -> StaticString? {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return pointee.brokenInvariant()
+  }
+}

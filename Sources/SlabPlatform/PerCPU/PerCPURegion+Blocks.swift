@@ -1,0 +1,109 @@
+// Blocks of the per-CPU region: handing them out, taking them back, and the memory behind them.
+//
+// Methods of a pointer to the region and not of the region: they take its lock, and a method that
+// changes a value has it for itself from its first to its last instruction, lock or no lock.
+
+internal import CSlabPlatform
+
+extension Pointer where Pointee == PerCPURegion {
+  /// Makes offsets usable on every slot.
+  private func commit(from start: UInt, to end: UInt) throws(Errno) {
+    for slot in 0..<pointee.slotCount {
+      try SystemCall.protectReadWrite(
+        at: pointee.base + UInt(slot) * PerCPURegion.stride + start, bytes: Int(end - start))
+    }
+  }
+
+  /// Bytes that may have been touched, over all slots: an upper bound, since a slot's pages are
+  /// touched only where the slot is used.
+  package var usedBytes: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    func pages(_ bytes: UInt) -> Int { Int((bytes + 4095) & ~4095) }
+    return pointee.slotCount
+      * (pages(pointee.countersEnd) + pages(pointee.sheavesEnd - PerCPURegion.sheavesStart))
+  }
+
+  // MARK: - Sheaf blocks
+
+  /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.
+  package func allocateSheaf(ofClass index: Int) -> UInt? {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    let free = pointee.freeSheaves[index]
+    if free != 0 {
+      pointee.freeSheaves[index] = UInt(Words(at: free)[1])
+      pointee.liveSheaves += 1
+      return free
+    }
+    let start = pointee.sheavesEnd
+    let end = start + UInt(PerCPURegion.sheafBytes(ofClass: index))
+    if end > pointee.sheavesCommitted {
+      guard pointee.sheavesCommitted + PerCPURegion.commitStep <= PerCPURegion.stride else {
+        return nil
+      }
+      do {
+        try commit(
+          from: pointee.sheavesCommitted, to: pointee.sheavesCommitted + PerCPURegion.commitStep)
+      } catch {
+        return nil
+      }
+      pointee.sheavesCommitted += PerCPURegion.commitStep
+    }
+    pointee.sheavesEnd = end
+    pointee.liveSheaves += 1
+    return pointee.base + start
+  }
+
+  /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
+  /// caller has closed it, fenced and drained.
+  package func freeSheaf(_ first: UInt, ofClass index: Int) {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    Words(at: first)[1] = UInt64(pointee.freeSheaves[index])
+    pointee.freeSheaves[index] = first
+    pointee.liveSheaves -= 1
+  }
+
+  /// Gives the memory of the sheaves back if none is in use; the bytes of address space given.
+  package func trim() -> Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    guard pointee.liveSheaves == 0, pointee.sheavesEnd > PerCPURegion.firstSheaf else { return 0 }
+    let bytes = Int(pointee.sheavesCommitted - PerCPURegion.sheavesStart)
+    for slot in 0..<pointee.slotCount {
+      let start = pointee.base + UInt(slot) * PerCPURegion.stride + PerCPURegion.sheavesStart
+      do { try SystemCall.giveBack(at: start, bytes: bytes) } catch {
+        // The memory stays ours; new blocks must find it zero all the same.
+        zeroMemory(at: start, bytes: bytes)
+      }
+    }
+    pointee.sheavesEnd = PerCPURegion.firstSheaf
+    pointee.freeSheaves = InlineArray(repeating: 0)
+    return bytes * pointee.slotCount
+  }
+
+  // MARK: - Counter blocks
+
+  /// Eight counters of 8 bytes, zero on every slot; `nil` if there is no memory for them.
+  ///
+  /// Freed blocks are kept by the caller (a root cache's counters, of which there are few).
+  package func allocateCounters() -> UInt? {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    if pointee.countersEnd + 64 > pointee.countersCommitted {
+      guard pointee.countersCommitted + PerCPURegion.commitStep <= PerCPURegion.sheavesStart else {
+        return nil
+      }
+      do {
+        try commit(
+          from: pointee.countersCommitted, to: pointee.countersCommitted + PerCPURegion.commitStep)
+      } catch {
+        return nil
+      }
+      pointee.countersCommitted += PerCPURegion.commitStep
+    }
+    defer { pointee.countersEnd += 64 }
+    return pointee.base + pointee.countersEnd
+  }
+}
