@@ -38,6 +38,11 @@ static inline intptr_t slab_mprotect_read_write(uintptr_t address, size_t size) 
   return mprotect((void *)address, size, PROT_READ | PROT_WRITE) == 0 ? 0 : -(intptr_t)errno;
 }
 
+// Not charged under strict overcommit: pages that are only read are the kernel's one page of zeros.
+static inline intptr_t slab_mprotect_read(uintptr_t address, size_t size) {
+  return mprotect((void *)address, size, PROT_READ) == 0 ? 0 : -(intptr_t)errno;
+}
+
 // The pages read as zeros at their next touch.
 static inline intptr_t slab_madvise_dontneed(uintptr_t address, size_t size) {
   return madvise((void *)address, size, MADV_DONTNEED) == 0 ? 0 : -(intptr_t)errno;

@@ -189,6 +189,14 @@ private struct HeapReservation {
         map = UnitMap(
           words: Words(at: words), heapBase: heap,
           unitLimit: bytes / UnitMap.unitBytes)
+        // All of it can be read, though little can be written yet: a look at an address that the
+        // heap has not grown to finds nobody, as outside the heap.
+        do {
+          try SystemCall.protectRead(at: words, bytes: Self.mapBytes(bytes))
+        } catch {
+          unmap()
+          return nil
+        }
         return
       }
       guard bytes > Self.smallestBytes else { return nil }

@@ -43,6 +43,7 @@ package struct AllocatorState: ~Copyable {
   /// Fences for sheaves that grew or were drained on request; those of endings count in
   /// `lifecycle`.
   let sheafFences = Atomic<Int>(0)
+  let forkGate = ForkGate()
   /// The next allocator of this process, for the fork handlers; under their lock.
   var nextAllocator: Pointer<AllocatorState>? = nil
 

@@ -32,6 +32,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
+    if allocator.isForking { yieldToFork() }
     if allocator.pointee.region.mode == .lockedSlots {
       let object = allocator.pointee.region.pop(words)
       if object != 0 { return object }
@@ -63,16 +64,18 @@ extension Pointer where Pointee == Cache {
     return state == .active ? nil : .cacheDestroyed
   }
 
-  /// Under the lock, which it gives up and takes again: one slab more. When it throws, the lock is
-  /// not held.
+  /// Under the lock, which it gives up and takes again: one slab more, or free objects that came to
+  /// hand instead. When it throws, the lock is not held.
   private func addSlabUnlocking() throws(AllocatorError) {
     let units = Int(pointee.units)
     pointee.slabCount += 1
+    pointee.allocator.takeInHand()
     pointee.lock.unlock()
     do throws(AllocatorError) {
       let slab = try makeSlab(afterUnits: units)
       pointee.lock.lock()
       addSlab(slab)
+      pointee.allocator.putDown()
       // If the cache was deactivated meanwhile, the slab must not stay.
       if state != .active {
         var chain = SlabChain()
@@ -84,9 +87,16 @@ extension Pointer where Pointee == Cache {
     } catch {
       pointee.lock.lock()
       pointee.slabCount -= 1
+      // The reclaim before a refusal drains sheaves: other CPUs' objects may be at hand now.
+      if pointee.partialFirst != nil {
+        pointee.allocator.putDown()
+        return
+      }
       let isLast = becomesDyingIfEmpty()
+      let allocator = pointee.allocator
       pointee.lock.unlock()
-      if isLast { pointee.allocator.enqueueDying(self) }
+      if isLast { allocator.enqueueDying(self) }
+      allocator.putDown()
       throw error
     }
   }
@@ -94,6 +104,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
+    if allocator.isForking { yieldToFork() }
     if allocator.pointee.region.mode == .lockedSlots {
       switch allocator.pointee.region.push(words, object) {
       case .done: return

@@ -80,6 +80,7 @@ extension Pointer where Pointee == Cache {
     pointee.objectsTotal -= UInt32(slab.pointee.objectCount)
     pointee.units -= 1 << UInt32(slab.pointee.order)
     chain.push(slab)
+    pointee.allocator.takeInHand()
   }
 
   /// Lists a slab that has been made. `slabCount` counts it already.

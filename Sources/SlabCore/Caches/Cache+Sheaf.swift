@@ -124,6 +124,7 @@ extension SlabChain {
     while let slab = first {
       first = slab.pointee.next
       cache.addSlab(slab)
+      cache.pointee.allocator.putDown()
     }
   }
 }

@@ -114,6 +114,7 @@ extension Pointer where Pointee == Cache {
     let isLast = becomesDyingIfEmpty()
     pointee.lock.unlock()
     if isLast { allocator.enqueueDying(self) }
+    allocator.putDown(Int(count))
     if allocator.pointee.pages.hasExcess.load(ordering: .relaxed) { allocator.kickWorkers() }
   }
 

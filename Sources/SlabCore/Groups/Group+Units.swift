@@ -58,7 +58,7 @@ extension Pointer where Pointee == Group {
     let map = state.pointee.pages.map
     while order < UnitMap.pageOrder {
       let buddy = unit ^ 1 << order
-      let word = map.words[buddy]
+      let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == order else { break }
       map.removeFree(unit: buddy, head: &pointee.freeUnits[order])
       unit = min(unit, buddy)

@@ -101,8 +101,11 @@ extension Allocator {
     state.forEachCache { cache in
       if cache.isRoot, cache.pointee.root.pointee.isInternal { cache.shrink() }
     }
+    // A run on its way back is on no list.
+    state.takeInHand()
     state.pointee.registry.lock.unlock()
     state.pages.giveBack(keeping: 0)
+    state.putDown()
     state.pages.shrinkHeap()
     _ = state.region.trim()
   }

@@ -135,6 +135,9 @@ extension Allocator {
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
     guard !root.pointee.isDestroying else { throw .cacheDestroyed }
+    // The cursor stands on this thread's stack.
+    state.takeInHand()
+    defer { state.putDown() }
     var live = root.cache.liveObjects
     withCursor(in: root.children) { cursor in
       var visited = 0

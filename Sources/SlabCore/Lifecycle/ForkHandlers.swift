@@ -1,6 +1,6 @@
 // fork: the child gets the memory as it is at that moment, and the calling thread alone. So fork
-// waits until no other thread is in the middle of anything: it takes every lock, in the lock order,
-// and releases them in both processes. O(caches).
+// waits until no other thread is in the middle of anything (ForkGate.swift): it takes every lock, in
+// the lock order, and releases them in both processes. O(caches).
 
 internal import SlabPlatform
 internal import Synchronization
@@ -51,26 +51,11 @@ enum ForkHandlers {
 
   private static func prepare() {
     lock.lock()
-    forEach { state in
-      for index in 0..<Workers.most { state.pointee.lifecycle.workers.busy[index].lock() }
-      state.pointee.registry.lock.lock()
-      state.forEachCache { $0.pointee.lock.lock() }
-      state.pointee.lifecycle.workers.lock.lock()
-      state.pointee.pages.lock.lock()
-      state.pointee.region.prepareForFork()
-    }
+    forEach { $0.lockForFork() }
   }
 
   private static func resume(inChild: Bool) {
-    forEach { state in
-      state.pointee.region.resumeAfterFork(inChild: inChild)
-      state.pointee.pages.lock.unlock()
-      if inChild { state.forgetWorkers() }
-      state.pointee.lifecycle.workers.lock.unlock()
-      state.forEachCache { $0.pointee.lock.unlock() }
-      state.pointee.registry.lock.unlock()
-      for index in 0..<Workers.most { state.pointee.lifecycle.workers.busy[index].unlock() }
-    }
+    forEach { $0.unlockAfterFork(inChild: inChild) }
     lock.unlock()
   }
 }

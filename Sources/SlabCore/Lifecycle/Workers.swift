@@ -122,7 +122,7 @@ extension Pointer where Pointee == AllocatorState {
       } else {
         looksWithoutWork += 1
       }
-      giveBackExcess()
+      giveBackExcess(as: index)
       if looksWithoutWork < Workers.idleLooks {
         pauseWorker(nanoseconds: Workers.batchNanoseconds)
       } else {
@@ -163,10 +163,12 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Gives free pages back when they are more than is worth keeping.
-  private func giveBackExcess() {
+  private func giveBackExcess(as index: Int) {
+    guard pointee.pages.hasExcess.load(ordering: .relaxed) else { return }
+    pointee.lifecycle.workers.busy[index].lock()
+    defer { pointee.lifecycle.workers.busy[index].unlock() }
     guard pointee.pages.hasExcess.exchange(false, ordering: .relaxed) else { return }
-    pages.giveBack(
-      keeping: pointee.pages.pagesToKeep, runsAtMost: Workers.runsGivenBackPerLook)
+    pages.giveBack(runsAtMost: Workers.runsGivenBackPerLook)
   }
 
   /// Ends the workers after the work that is there. Waits for them.

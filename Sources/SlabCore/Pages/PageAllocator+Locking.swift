@@ -17,13 +17,13 @@ extension Pointer where Pointee == PageAllocator {
     pointee.free(unit: unit, order: order)
   }
 
-  /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, largest
-  /// runs first, one system call each. Stops where the system refuses; with work left after the
+  /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, or what is
+  /// worth keeping, largest runs first, one system call each. Stops where the system refuses; with work left after the
   /// most runs it sets `hasExcess` again.
-  func giveBack(keeping: Int, runsAtMost: Int = .max) {
+  func giveBack(keeping: Int? = nil, runsAtMost: Int = .max) {
     for _ in 0..<runsAtMost {
       pointee.lock.lock()
-      let taken = pointee.takeDirtyRun(keeping: keeping)
+      let taken = pointee.takeDirtyRun(keeping: keeping ?? pointee.pagesToKeep)
       pointee.lock.unlock()
       guard let run = taken else { return }
       var refused = false

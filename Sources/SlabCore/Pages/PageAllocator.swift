@@ -126,7 +126,7 @@ package struct PageAllocator: ~Copyable {
     var order = order
     while order < Self.largestOrder {
       let buddy = unit ^ 1 << order
-      let word = map.words[buddy]
+      let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == order, UnitMap.isDirty(word) == dirty
       else { break }
       removeRun(buddy, order: order, dirty: dirty)

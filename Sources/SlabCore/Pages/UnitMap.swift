@@ -81,12 +81,21 @@ package struct UnitMap {
     let word =
       UInt64((slab.address - heapBase) >> Self.granuleShift) << 32
       | UInt64((cache.address - heapBase) >> Self.granuleShift)
-    for index in unit..<unit + 1 << order { words[index] = word }
+    for index in unit..<unit + 1 << order { setNeighbour(index, to: word) }
   }
 
   /// Marks 2^order units as nobody's.
   func clear(unit: Int, order: Int) {
-    for index in unit..<unit + 1 << order { words[index] = 0 }
+    for index in unit..<unit + 1 << order { setNeighbour(index, to: 0) }
+  }
+
+  /// The word of a unit whose owner may be changing it: whoever frees a run looks, under the page
+  /// lock, whether the run beside it is free. Between 0 and a slab's word it reads either, and both
+  /// say no.
+  func neighbour(_ unit: Int) -> UInt64 { AtomicWord(at: words.address + UInt(unit) * 8).load() }
+
+  private func setNeighbour(_ unit: Int, to word: UInt64) {
+    AtomicWord(at: words.address + UInt(unit) * 8).store(word)
   }
 
   // MARK: - Free runs

@@ -31,6 +31,11 @@ package enum SystemCall {
     _ = try perform(.protect) { slab_mprotect_read_write(address, bytes) }
   }
 
+  /// Makes reserved pages readable, as zeros (mprotect).
+  package static func protectRead(at address: UInt, bytes: Int) throws(Errno) {
+    _ = try perform(.protect) { slab_mprotect_read(address, bytes) }
+  }
+
   /// Gives the memory of pages back; they read as zeros afterwards (madvise, DONTNEED).
   package static func giveBack(at address: UInt, bytes: Int) throws(Errno) {
     _ = try perform(.giveBack) { slab_madvise_dontneed(address, bytes) }
