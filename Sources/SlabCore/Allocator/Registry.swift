@@ -56,6 +56,7 @@ struct GroupIDTable: ~Copyable {
   private var end = 0
   private var committed = 0
   private var firstFree = 0
+  private var inUse = 0
 
   private static var step: Int { 4096 / 8 }
 
@@ -78,6 +79,12 @@ struct GroupIDTable: ~Copyable {
 
   /// The lowest id that was never used, or the one that was freed last; `nil` if there is none.
   mutating func take() -> Int? {
+    guard let id = takeFree() else { return nil }
+    inUse += 1
+    return id
+  }
+
+  private mutating func takeFree() -> Int? {
     if firstFree != 0 {
       let id = firstFree
       firstFree = Int(words[id] >> 1)
@@ -100,6 +107,7 @@ struct GroupIDTable: ~Copyable {
   mutating func free(_ id: Int) {
     words[id] = UInt64(firstFree) << 1 | 1
     firstFree = id
+    inUse -= 1
   }
 
   /// The online group of an id.
@@ -108,5 +116,16 @@ struct GroupIDTable: ~Copyable {
     return Pointer(address: UInt(words[id]))
   }
 
-  var committedBytes: Int { committed * 8 }
+  /// Gives the memory of the ids back if the root group's is the only one in use.
+  mutating func trim() {
+    guard inUse == 1, end > Self.step else { return }
+    // Where the kernel refuses, the words are written again before they are read.
+    try? SystemCall.giveBack(
+      at: words.address + UInt(Self.step) * 8, bytes: (committed - Self.step) * 8)
+    end = 1
+    firstFree = 0
+  }
+
+  /// Bytes that have been touched, in pages.
+  var usedBytes: Int { (end * 8 + 4095) & ~4095 }
 }

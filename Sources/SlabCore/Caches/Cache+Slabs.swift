@@ -12,6 +12,8 @@ extension Pointer where Pointee == Cache {
     let slots = pointee.root.pointee.geometry.objectCount(order: order)
     let allocator = pointee.allocator
     let run = allocator.pointee.pages.map.address(ofUnit: unit)
+    // The first objects are written to very soon, and recycled memory is cold among many groups.
+    for slot in 0..<min(slots, 3) { prefetch(run + UInt(slot) * UInt(pointee.slotBytes)) }
     let descriptor: UInt
     if pointee.isSelfDescribing {
       descriptor = run

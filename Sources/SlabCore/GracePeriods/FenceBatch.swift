@@ -97,11 +97,13 @@ extension Pointer where Pointee == AllocatorState {
     while let group = next {
       next = group.pointee.nextInBatch
       if let next { prefetch(next.address) }
+      var released = ReleasedDescriptors()
       pointee.registry.lock.lock()
       // Releasing: pairs with the acquiring load in `state`.
       group.pointee.state.store(GroupState.drained.rawValue, ordering: .releasing)
-      releaseIfUnused(group)
+      releaseIfUnused(group, released: &released)
       pointee.registry.lock.unlock()
+      released.free(to: self)
       count += 1
     }
     noteDone(count)

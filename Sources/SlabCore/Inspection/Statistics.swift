@@ -63,7 +63,7 @@ extension Allocator {
     figures.childCachesReleased = state.pointee.registry.childCachesReleased
     figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
     figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
-    let idBytes = state.pointee.registry.groupIDs.committedBytes
+    let idBytes = state.pointee.registry.groupIDs.usedBytes
     state.pointee.registry.lock.unlock()
 
     figures.chargedBytes = rootGroup.pointee.current.load(ordering: .relaxed)
@@ -107,6 +107,9 @@ extension Allocator {
     state.pages.giveBack(keeping: 0)
     state.putDown()
     state.pages.shrinkHeap()
+    state.pointee.registry.lock.lock()
+    state.pointee.registry.groupIDs.trim()
+    state.pointee.registry.lock.unlock()
     _ = state.region.trim()
   }
 }

@@ -20,6 +20,7 @@ extension Pointer where Pointee == AllocatorState {
   /// Ends a dying cache: all memberships change together, under the registry lock. The cache may be
   /// gone when this returns.
   func shutDown(_ cache: Pointer<Cache>) {
+    var released = ReleasedDescriptors()
     pointee.registry.lock.lock()
     invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
     cache.moveState(to: .shutDown)
@@ -27,12 +28,13 @@ extension Pointer where Pointee == AllocatorState {
       // The last of the root and its children to be shut down releases the root.
       if cache.pointee.root.pointee.childCount == 0 { releaseRoot(cache.pointee.root) }
     } else {
-      shutDownChild(cache)
+      shutDownChild(cache, released: &released)
     }
     pointee.registry.lock.unlock()
+    released.free(to: self)
   }
 
-  private func shutDownChild(_ cache: Pointer<Cache>) {
+  private func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
     let root = cache.pointee.root
     let group = cache.pointee.group!
     cache.allNode.unlink()
@@ -43,8 +45,9 @@ extension Pointer where Pointee == AllocatorState {
     pointee.registry.childCachesShutDown += 1
     if root.pointee.childCount == 0, root.cache.state == .shutDown { releaseRoot(root) }
     if group.pointee.handles.load(ordering: .acquiring) == 0 {
-      releaseDescriptor(cache)
-      releaseIfUnused(group)
+      pointee.registry.childCachesReleased += 1
+      released.add(cache)
+      releaseIfUnused(group, released: &released)
     } else {
       // A holder of a handle may be about to lock it, to find that it is not active.
       cache.pointee.nextInChain = group.pointee.shutDownCaches
@@ -53,21 +56,19 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Under the registry lock: the descriptors that the last handle kept.
-  func releaseShutDownCaches(of group: Pointer<Group>) {
+  func releaseShutDownCaches(
+    of group: Pointer<Group>, released: inout ReleasedDescriptors
+  ) {
     while let cache = group.pointee.shutDownCaches {
       group.pointee.shutDownCaches = cache.pointee.nextInChain
-      releaseDescriptor(cache)
+      pointee.registry.childCachesReleased += 1
+      released.add(cache)
     }
-  }
-
-  private func releaseDescriptor(_ cache: Pointer<Cache>) {
-    pointee.registry.childCachesReleased += 1
-    pointee.childCaches.cache.free(cache.address)
   }
 
   /// Under the registry lock: releases a group that nothing holds any more, and then perhaps its
   /// parent.
-  func releaseIfUnused(_ group: Pointer<Group>) {
+  func releaseIfUnused(_ group: Pointer<Group>, released: inout ReleasedDescriptors) {
     var candidate: Pointer<Group>? = group
     while let unused = candidate, let parent = unused.pointee.parent, unused.state == .drained,
       unused.pointee.handles.load(ordering: .acquiring) == 0, unused.pointee.cacheCount == 0,
@@ -78,10 +79,8 @@ extension Pointer where Pointee == AllocatorState {
       invariant(unused.pointee.shutDownCaches == nil, "group: released with descriptors")
       unused.siblingNode.unlink()
       parent.pointee.childGroupCount -= 1
-      unused.freeTables()
-      if unused.pointee.name != 0 { freeInternal(unused.pointee.name) }
       pointee.registry.groupsReleased += 1
-      pointee.groups.cache.free(unused.address)
+      released.add(unused)
       candidate = parent
     }
   }

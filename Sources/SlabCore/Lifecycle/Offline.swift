@@ -78,9 +78,14 @@ extension Allocator {
       }
       takeOffline(group)
     }
-    state.releaseShutDownCaches(of: group)
-    state.releaseIfUnused(group)
+    var released = ReleasedDescriptors()
+    state.releaseShutDownCaches(of: group, released: &released)
+    state.releaseIfUnused(group, released: &released)
+    // The descriptors outlive the lock in this thread's hand.
+    state.takeInHand()
     state.pointee.registry.lock.unlock()
+    released.free(to: state)
+    state.putDown()
     if wasOnline { state.kickWorkers() }
   }
 }

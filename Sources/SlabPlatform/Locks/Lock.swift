@@ -11,11 +11,13 @@
 // touches the word once, by the exchange, and afterwards only passes its address to the kernel.
 
 internal import CSlabPlatform
-internal import Synchronization
+public import Synchronization
 
+@usableFromInline @frozen
 package struct Lock: ~Copyable {
-  private let state: Atomic<UInt32>
+  @usableFromInline let state: Atomic<UInt32>
 
+  @inlinable @inline(__always)
   package init() { state = Atomic(0) }
 
   /// How often a waiter looks again before it sleeps: the critical sections are shorter than a
@@ -23,7 +25,7 @@ package struct Lock: ~Copyable {
   private static var spins: Int { 100 }
 
   /// Takes the lock; waits for its holder. Not recursive.
-  @inline(__always)
+  @inlinable @inline(__always)
   package borrowing func lock() {
     // Acquiring: pairs with the releasing exchange in `unlock`.
     if state.compareExchange(
@@ -35,14 +37,15 @@ package struct Lock: ~Copyable {
   }
 
   /// Takes the lock if it is free.
+  @inlinable @inline(__always)
   package borrowing func tryLock() -> Bool {
     state.compareExchange(
       expected: 0, desired: 1, successOrdering: .acquiring, failureOrdering: .relaxed
     ).exchanged
   }
 
-  @inline(never)
-  private borrowing func lockSlow() {
+  @usableFromInline @inline(never)
+  borrowing func lockSlow() {
     for _ in 0..<Self.spins {
       if state.load(ordering: .relaxed) == 0, tryLock() { return }
       slab_pause()
@@ -56,16 +59,18 @@ package struct Lock: ~Copyable {
   }
 
   /// Releases the lock.
-  @inline(__always)
+  @inlinable @inline(__always)
   package borrowing func unlock() {
     let address = wordAddress
     // Releasing: pairs with the acquiring operations in `lock` and `lockSlow`.
-    if state.exchange(0, ordering: .releasing) == 2 {
-      try? SystemCall.futexWake(at: address, count: 1)
-    }
+    if state.exchange(0, ordering: .releasing) == 2 { Self.wakeOne(address) }
   }
 
-  private var wordAddress: UInt {
+  @usableFromInline @inline(never)
+  static func wakeOne(_ address: UInt) { try? SystemCall.futexWake(at: address, count: 1) }
+
+  @inlinable @inline(__always)
+  var wordAddress: UInt {
     // SAFETY: only used as a futex key; an atomic has a stable address.
     unsafe withUnsafePointer(to: self) { UInt(bitPattern: $0) }
   }

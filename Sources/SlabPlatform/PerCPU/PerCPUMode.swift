@@ -3,6 +3,7 @@
 internal import CSlabPlatform
 
 /// Which implementation of the per-CPU interface an allocator uses.
+@usableFromInline @frozen
 package enum PerCPUMode: UInt8, Sendable {
   /// Restartable sequences on the running CPU's memory, closed by membarrier.
   case restartableSequences

@@ -3,15 +3,16 @@
 // at most one of them set: so the fast path needs no test of the mode, in the wrong mode it misses.
 
 public import CSlabPlatform
-private import Synchronization
+public import Synchronization
 
-@usableFromInline
+@usableFromInline @frozen
 package struct SheafWords: ~Copyable {
   /// For restartable sequences. First, so that its address is the cache's.
-  private let sequenced: Atomic<UInt64>
+  @usableFromInline let sequenced: Atomic<UInt64>
   /// For locked slots; read under the slot's lock.
-  private let locked: Atomic<UInt64>
+  @usableFromInline let locked: Atomic<UInt64>
 
+  @inlinable @inline(__always)
   package init() {
     sequenced = Atomic(0)
     locked = Atomic(0)
@@ -32,6 +33,7 @@ package struct SheafWords: ~Copyable {
   }
 
   /// The present word.
+  @inlinable @inline(__always)
   package borrowing func load(mode: PerCPUMode) -> SheafWord {
     switch mode {
     case .restartableSequences: SheafWord(rawValue: sequenced.load(ordering: .acquiring))
@@ -41,22 +43,27 @@ package struct SheafWords: ~Copyable {
 }
 
 /// A sheaf's place and capacity in one word: first << 16 | 8 * capacity.
-@frozen
+@usableFromInline @frozen
 package struct SheafWord: Equatable, Sendable {
-  package let rawValue: UInt64
+  @usableFromInline package let rawValue: UInt64
 
+  @inlinable @inline(__always)
   package init(rawValue: UInt64) { self.rawValue = rawValue }
 
   package init(first: UInt, capacity: Int) {
     rawValue = UInt64(first) << 16 | UInt64(capacity * 8)
   }
 
+  @inlinable @inline(__always)
   package static var closed: SheafWord { SheafWord(rawValue: 0) }
 
+  @inlinable @inline(__always)
   package var isClosed: Bool { rawValue == 0 }
   /// Where the sheaf is on slot 0.
+  @inlinable @inline(__always)
   package var first: UInt { UInt(rawValue >> 16) }
   /// In objects.
+  @inlinable @inline(__always)
   package var capacity: Int { Int(rawValue & 0xffff) / 8 }
 }
 

@@ -4,7 +4,7 @@
 internal import CSlabPlatform
 
 /// Writes `slab: <message>` to standard error and aborts.
-@inline(never)
+@usableFromInline @inline(never)
 package func fatal(_ message: StaticString) -> Never {
   // SAFETY: static strings are immortal; write(2) reads `utf8CodeUnitCount` bytes of them.
   let prefix: StaticString = "slab: "
@@ -16,7 +16,7 @@ package func fatal(_ message: StaticString) -> Never {
 }
 
 /// An internal invariant that is cheap to check: checked in debug builds only.
-@inline(__always)
+@inlinable @inline(__always)
 package func invariant(_ condition: @autoclosure () -> Bool, _ message: StaticString) {
   #if DEBUG
     if !condition() { fatal(message) }

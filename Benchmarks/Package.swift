@@ -1,0 +1,40 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// A package of its own, so that users of `Slab` resolve and build nothing of this.
+let package = Package(
+  name: "swift-slab-benchmarks",
+  products: [.executable(name: "slab-bench", targets: ["SlabBench"])],
+  dependencies: [
+    .package(name: "swift-slab", path: ".."),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: [
+    .target(name: "CBenchmark"),
+    .executableTarget(
+      name: "SlabBench",
+      dependencies: [
+        "CBenchmark",
+        .product(name: "Slab", package: "swift-slab"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]
+    ),
+  ]
+)
+
+for target in package.targets where target.name != "CBenchmark" {
+  target.swiftSettings = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+  ]
+  if Context.environment["SLAB_WARNINGS_AS_ERRORS"] != nil {
+    target.swiftSettings?.append(.treatAllWarnings(as: .error))
+  }
+}

@@ -1,0 +1,18 @@
+// What Swift cannot say: an opaque sink, and the macros of sched.h.
+
+#ifndef SLAB_BENCHMARK_H
+#define SLAB_BENCHMARK_H
+
+// Takes a pointer out of the optimiser's sight. Without it LLVM removes pairs of malloc and free,
+// even when the memory is written.
+static inline __attribute__((always_inline)) void bench_sink(const void *pointer) {
+  __asm__ volatile("" : : "r"(pointer) : "memory");
+}
+
+// The CPUs that this thread may use, at most `most` of them; their number, or -1.
+int bench_allowed_cpus(int *cpus, int most);
+
+// Lets the calling thread run on one CPU only; -1 if the system refuses.
+int bench_pin(int cpu);
+
+#endif

@@ -1,0 +1,171 @@
+// The child's side of `offline`: latencies on the first CPU while groups are dying on the second,
+// where the allocator's worker runs as well.
+
+import CBenchmark
+import Slab
+import Synchronization
+
+enum OfflineMeasurement {
+  /// Groups whose offline is timed, with a pause before each.
+  private static var victims: Int { 100_000 }
+  private static var pauseNanoseconds: Int { 2_000 }
+  private static var burst: Int { 2_000 }
+  private static var mostAllocations: Int { 20_000_000 }
+
+  static func run(dying: Int) throws {
+    let allocator = try SlabAllocator()
+    var caches: [SlabCache] = []
+    for size in TenantShape.sizes {
+      caches.append(try allocator.makeCache(named: "object-\(size)", objectSize: size))
+    }
+    Threads.run(onProcessor: 1) { startWorker(of: allocator) }
+    emit("clock", Time.readingCost)
+
+    // Offline: with nothing else going on, then with groups dying.
+    try timeOffline(victims: 2_000, dying: 0, allocator, caches, "offline-quiet")
+    try timeOffline(victims: victims, dying: dying, allocator, caches, "offline")
+    try timeAllocation(dying: 0, allocator, caches, "allocate-quiet")
+    try timeAllocation(dying: dying, allocator, caches, "allocate")
+  }
+
+  private static func startWorker(of allocator: SlabAllocator) {
+    guard let group = try? allocator.makeGroup(named: "first"), (try? group.offline()) != nil
+    else { fatalError("slab-bench: no group") }
+    group.release()
+    allocator.waitUntilDrained()
+  }
+
+  private static func timeOffline(
+    victims: Int, dying: Int, _ allocator: SlabAllocator, _ caches: [SlabCache], _ key: String
+  ) throws {
+    let others = try Population(count: dying, allocator, caches.prefix(1))
+    let own = try Population(count: victims, allocator, caches[...])
+    let line = StartLine(count: 2)
+    let flag = Flag()
+    let results: [Latencies] = Threads.run([
+      {
+        var latencies = Latencies(capacity: victims)
+        line.wait()
+        for group in own.groups {
+          Time.spin(nanoseconds: pauseNanoseconds)
+          let start = Time.now
+          offline(group)
+          let end = Time.now
+          if dying > 0, flag.isOver.load(ordering: .acquiring) { break }
+          latencies.add(end - start)
+        }
+        return latencies
+      },
+      {
+        line.wait()
+        others.die()
+        flag.isOver.store(true, ordering: .releasing)
+        return Latencies(capacity: 0)
+      },
+    ])
+    results[0].report(as: key)
+    for group in own.groups { try? group.offline() }
+    own.freeAndRelease()
+    allocator.waitUntilDrained()
+  }
+
+  private static func timeAllocation(
+    dying: Int, _ allocator: SlabAllocator, _ caches: [SlabCache], _ key: String
+  ) throws {
+    let others = try Population(count: dying, allocator, caches.prefix(1))
+    let tenant = try allocator.makeGroup(named: "tenant")
+    let cache = caches[0]
+    let line = StartLine(count: 2)
+    let flag = Flag()
+    let results: [Latencies] = Threads.run([
+      {
+        var latencies = Latencies(capacity: mostAllocations)
+        allocateBurst(allocator, cache, tenant) { _ in }
+        line.wait()
+        repeat {
+          allocateBurst(allocator, cache, tenant) { latencies.add($0) }
+        } while !flag.isOver.load(ordering: .acquiring)
+          && latencies.count + burst <= mostAllocations
+        return latencies
+      },
+      {
+        line.wait()
+        if dying > 0 { others.die() } else { Time.spin(nanoseconds: 200_000_000) }
+        flag.isOver.store(true, ordering: .releasing)
+        return Latencies(capacity: 0)
+      },
+    ])
+    results[0].report(as: key)
+    try tenant.offline()
+    tenant.release()
+    allocator.waitUntilDrained()
+  }
+
+  /// Allocates more than a sheaf holds, so that the slow path is among it, each with a clock.
+  private static func allocateBurst(
+    _ allocator: SlabAllocator, _ cache: SlabCache, _ tenant: MemoryGroup,
+    _ note: (Int) -> Void
+  ) {
+    // SAFETY: each element is written before it is read; each object is freed once.
+    unsafe withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer.self, capacity: burst) {
+      objects in
+      for index in 0..<burst {
+        let start = Time.now
+        let object = try! unsafe cache.allocate(in: tenant)
+        unsafe bench_sink(object)
+        note(Time.now - start)
+        unsafe objects[index] = object
+      }
+      for index in 0..<burst { unsafe allocator.free(objects[index]) }
+    }
+  }
+
+  private static func offline(_ group: MemoryGroup) {
+    do { try group.offline() } catch { fatalError("slab-bench: \(error)") }
+  }
+}
+
+private final class Flag: Sendable {
+  let isOver = Atomic<Bool>(false)
+}
+
+/// Groups with one live object in each of some caches.
+private struct Population: Sendable {
+  let allocator: SlabAllocator
+  private(set) var groups: [MemoryGroup] = []
+  private var objects: [UInt] = []
+
+  init(count: Int, _ allocator: SlabAllocator, _ caches: ArraySlice<SlabCache>) throws {
+    self.allocator = allocator
+    groups.reserveCapacity(count)
+    objects.reserveCapacity(count * caches.count)
+    for _ in 0..<count {
+      let group = try allocator.makeGroup(named: "tenant")
+      groups.append(group)
+      for cache in caches {
+        let object = try unsafe UInt(bitPattern: cache.allocate(in: group))
+        objects.append(object)
+      }
+    }
+  }
+
+  /// All offline with their objects live, then the objects freed, and until the last is released.
+  func die() {
+    let released = allocator.statistics.groupsReleased
+    for group in groups {
+      do { try group.offline() } catch { fatalError("slab-bench: \(error)") }
+    }
+    freeAndRelease()
+    while allocator.statistics.groupsReleased - released < groups.count {
+      Time.spin(nanoseconds: 100_000)
+    }
+  }
+
+  func freeAndRelease() {
+    for group in groups { group.release() }
+    for object in objects {
+      // SAFETY: an object of `init`, freed once.
+      unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: object)!)
+    }
+  }
+}

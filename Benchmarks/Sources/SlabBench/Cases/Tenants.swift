@@ -1,0 +1,154 @@
+// Groups as the cases use them: 8 objects of 3 sizes, 1,792 bytes.
+
+import CBenchmark
+import Glibc
+import Slab
+
+/// Sizes and numbers of a tenant's objects.
+enum TenantShape {
+  /// Index of the size of each object: 3 x 64, 3 x 192, 2 x 512 bytes.
+  static let kinds = [0, 0, 0, 1, 1, 1, 2, 2]
+  static let sizes = [64, 192, 512]
+  static var objectCount: Int { kinds.count }
+}
+
+/// The first-in-first-out ring of live groups.
+struct TenantRing {
+  let allocator: SlabAllocator
+  private let caches: [SlabCache]
+  private var groups: [MemoryGroup] = []
+  private var objects: [UInt]
+  private let live: Int
+  private var oldest = 0
+
+  init(live: Int, configuration: SlabAllocator.Configuration = .init()) throws {
+    allocator = try SlabAllocator(configuration: configuration)
+    var caches: [SlabCache] = []
+    for size in TenantShape.sizes {
+      caches.append(try allocator.makeCache(named: "object-\(size)", objectSize: size))
+    }
+    self.caches = caches
+    self.live = live
+    objects = Array(repeating: 0, count: live * TenantShape.objectCount)
+    groups.reserveCapacity(live)
+  }
+
+  /// Makes the groups.
+  mutating func fill() throws {
+    for slot in 0..<live {
+      groups.append(try allocator.makeGroup(named: "tenant"))
+      try allocate(slot)
+    }
+  }
+
+  /// Ends the oldest group and makes a new one, `count` times.
+  mutating func replace(_ count: Int) throws {
+    for _ in 0..<count {
+      let slot = nextSlot()
+      try groups[slot].offline()
+      free(slot)
+      groups[slot].release()
+      groups[slot] = try allocator.makeGroup(named: "tenant")
+      try allocate(slot)
+    }
+  }
+
+  /// The same, with a clock between the steps: nanoseconds of offline, free, release, create,
+  /// allocate, each with one reading of the clock in it.
+  mutating func replaceByStep(_ count: Int) throws -> [Double] {
+    var sums = [Int](repeating: 0, count: 5)
+    for _ in 0..<count {
+      let slot = nextSlot()
+      let start = Time.now
+      try groups[slot].offline()
+      let offlined = Time.now
+      free(slot)
+      let freed = Time.now
+      groups[slot].release()
+      let released = Time.now
+      groups[slot] = try allocator.makeGroup(named: "tenant")
+      let created = Time.now
+      try allocate(slot)
+      let end = Time.now
+      sums[0] += offlined - start
+      sums[1] += freed - offlined
+      sums[2] += released - freed
+      sums[3] += created - released
+      sums[4] += end - created
+    }
+    return sums.map { Double($0) / Double(count) }
+  }
+
+  private mutating func nextSlot() -> Int {
+    let slot = oldest
+    oldest = oldest + 1 == live ? 0 : oldest + 1
+    return slot
+  }
+
+  private mutating func allocate(_ slot: Int) throws(SlabError) {
+    let group = groups[slot]
+    for index in 0..<TenantShape.objectCount {
+      // SAFETY: the object is ours and has at least 64 bytes.
+      let object = try unsafe caches[TenantShape.kinds[index]].allocate(in: group)
+      unsafe object.storeBytes(of: 1, as: UInt8.self)
+      unsafe bench_sink(object)
+      objects[slot * TenantShape.objectCount + index] = UInt(bitPattern: object)
+    }
+  }
+
+  private func free(_ slot: Int) {
+    for index in 0..<TenantShape.objectCount {
+      // SAFETY: an object that `allocate` has put there; it is freed once.
+      unsafe allocator.free(
+        UnsafeMutableRawPointer(
+          bitPattern: objects[slot * TenantShape.objectCount + index])!)
+    }
+  }
+}
+
+/// The same with malloc: a block for the group, and its objects in a list behind it.
+struct ListedTenants {
+  private var heads: [UInt]
+  private let live: Int
+  private var oldest = 0
+
+  init(live: Int) {
+    self.live = live
+    heads = Array(repeating: 0, count: live)
+  }
+
+  mutating func fill() { for slot in 0..<live { heads[slot] = Self.make() } }
+
+  mutating func replace(_ count: Int) {
+    for _ in 0..<count {
+      let slot = oldest
+      oldest = oldest + 1 == live ? 0 : oldest + 1
+      Self.end(heads[slot])
+      heads[slot] = Self.make()
+    }
+  }
+
+  private static func make() -> UInt {
+    // SAFETY: each block has at least 64 bytes, and its first word is the address of the next.
+    let head = unsafe malloc(64)!
+    var first: UInt = 0
+    for kind in TenantShape.kinds {
+      let object = unsafe malloc(TenantShape.sizes[kind])!
+      unsafe object.storeBytes(of: first, as: UInt.self)
+      unsafe bench_sink(object)
+      first = UInt(bitPattern: object)
+    }
+    unsafe head.storeBytes(of: first, as: UInt.self)
+    return UInt(bitPattern: head)
+  }
+
+  private static func end(_ head: UInt) {
+    var next = head
+    while next != 0 {
+      // SAFETY: a block that `make` has made; it is freed once.
+      let block = unsafe UnsafeMutableRawPointer(bitPattern: next)!
+      next = unsafe block.load(as: UInt.self)
+      unsafe Glibc.free(block)
+    }
+  }
+}
