@@ -1,0 +1,133 @@
+// What the tests of the life cycle share: holding the workers off, waiting with a bound, and a box
+// to pass things between threads that ThreadSanitizer understands.
+
+import Glibc
+import SlabPlatform
+import SlabTestSupport
+import Synchronization
+import Testing
+
+@testable import SlabCore
+
+/// Whether this is a debug build: sizes of the large tests.
+var isDebugBuild: Bool {
+  #if DEBUG
+    true
+  #else
+    false
+  #endif
+}
+
+/// Whether a sanitizer is at work. Its runtime holds locks of its own that a fork does not take, and
+/// keeps freed memory of the tests themselves.
+let isSanitized =
+  unsafe dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
+
+/// Runs a body while no worker can begin anything: their busy locks are held, as fork does.
+func withWorkersHeldOff<Result>(
+  of allocator: Allocator, _ body: () throws -> Result
+) rethrows -> Result {
+  for index in 0..<Workers.most { allocator.state.pointee.lifecycle.workers.busy[index].lock() }
+  defer {
+    for index in 0..<Workers.most {
+      allocator.state.pointee.lifecycle.workers.busy[index].unlock()
+    }
+  }
+  return try body()
+}
+
+/// Waits until a condition holds; false if it does not within 20 s.
+func eventually(_ condition: () -> Bool) -> Bool {
+  let deadline = SystemCall.monotonicNanoseconds + 20_000_000_000
+  while SystemCall.monotonicNanoseconds < deadline {
+    if condition() { return true }
+    sched_yield()
+  }
+  return false
+}
+
+/// A value that threads share under the allocator's own lock: it is taken by compare-and-swap in
+/// user space, so that ThreadSanitizer sees it.
+final class Shared<Value>: @unchecked Sendable {
+  private let lock = Lock()
+  private var value: Value
+
+  init(_ value: Value) { self.value = value }
+
+  func with<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+    lock.lock()
+    defer { lock.unlock() }
+    return try body(&value)
+  }
+}
+
+/// An object with what is needed to check it and to free it.
+struct TestObject: Sendable {
+  let address: UInt
+  let size: Int
+  let tag: UInt64
+
+  /// Takes an object and fills it.
+  init(
+    from root: Pointer<RootCache>, in group: Pointer<Group>?, of allocator: Allocator, tag: UInt64
+  ) throws(AllocatorError) {
+    address = try allocator.allocate(from: root, in: group)
+    size = root.pointee.objectSize
+    self.tag = tag
+    fillObject(address, size: size, tag: tag)
+  }
+
+  /// Frees the object; false if somebody else had written to it.
+  func free(to allocator: Allocator) -> Bool {
+    let isWhole = isFilled(address, size: size, tag: tag)
+    allocator.free(address)
+    return isWhole
+  }
+}
+
+extension Allocator {
+  /// A cache without a constructor, whose type alone would make each call an unsafe expression.
+  func makeCache(_ name: String, size: Int) throws(AllocatorError) -> Pointer<RootCache> {
+    try unsafe makeCache(name, size: size, constructor: nil)
+  }
+
+  /// Takes and frees objects until the cache that serves them has a sheaf with objects in it.
+  func warmUp(_ root: Pointer<RootCache>, in group: Pointer<Group>?) throws {
+    for _ in 0..<400 {
+      let first = try allocate(from: root, in: group)
+      let second = try allocate(from: root, in: group)
+      let cache = self.cache(of: first)!
+      free(first)
+      free(second)
+      cache.pointee.lock.lock()
+      let parked = cache.objectsInSheaf
+      cache.pointee.lock.unlock()
+      if parked > 0 { return }
+    }
+    Issue.record("the cache has no sheaf")
+  }
+
+  func expectError<Result>(
+    _ expected: AllocatorError, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: () throws(AllocatorError) -> Result
+  ) {
+    do throws(AllocatorError) {
+      _ = try body()
+      Issue.record("no error", sourceLocation: sourceLocation)
+    } catch {
+      #expect(error == expected, sourceLocation: sourceLocation)
+    }
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// Bytes charged now, and the most that were.
+  var currentBytes: Int { pointee.current.load(ordering: .relaxed) }
+  var peakBytes: Int { pointee.peak.load(ordering: .relaxed) }
+}
+
+/// The pages that objects lie in.
+func pages(of objects: [UInt]) -> Set<UInt> { Set(objects.map { $0 >> 12 }) }
+
+/// The object size that costs one slab of 32 KiB per object: then charges are plain numbers.
+let slabOfOne = 32 << 10
