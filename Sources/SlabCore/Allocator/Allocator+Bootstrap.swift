@@ -29,6 +29,10 @@ extension Allocator {
     let mode = try Self.chooseMode()
     var region: PerCPURegion
     do { region = try PerCPURegion(mode: mode) } catch { throw .outOfAddressSpace }
+    if region.mode != mode, SystemCall.environment("SLAB_PERCPU", equals: "rseq") == true {
+      region.unmap()
+      throw .restartableSequencesUnavailable
+    }
     let groupIDs: GroupIDTable
     do { groupIDs = try GroupIDTable() } catch {
       region.unmap()

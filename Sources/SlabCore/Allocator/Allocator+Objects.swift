@@ -50,18 +50,11 @@ extension Allocator {
   /// Frees the objects of the buffer, which may be of different caches: runs of objects of one cache
   /// go together.
   package func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
-    let map = state.pointee.pages.map
     var start = 0
     while start < objects.count {
-      let word = unsafe map.word(at: objects[start])
-      guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
-      let cache = map.cache(of: word)
+      guard let cache = unsafe cache(of: objects[start]) else { Self.reportForeignPointer() }
       var end = start + 1
-      while end < objects.count {
-        let other = unsafe map.word(at: objects[end])
-        guard UnitMap.isSlab(other), map.cache(of: other) == cache else { break }
-        end += 1
-      }
+      while end < objects.count, unsafe self.cache(of: objects[end]) == cache { end += 1 }
       unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
       start = end
     }
@@ -70,19 +63,14 @@ extension Allocator {
   /// Frees an object of any cache of this allocator.
   @inlinable @inline(__always)
   package func free(_ object: UInt) {
-    let map = state.pointee.pages.map
-    let word = map.word(at: object)
-    guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
-    map.cache(of: word).free(object)
+    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
+    cache.free(object)
   }
 
   /// Frees an object of a root cache or of one of its children.
   @inlinable @inline(__always)
   package func free(_ object: UInt, to root: Pointer<RootCache>) {
-    let map = state.pointee.pages.map
-    let word = map.word(at: object)
-    guard UnitMap.isSlab(word) else { Self.reportForeignPointer() }
-    let cache = map.cache(of: word)
+    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
     guard cache.pointee.root == root else { Self.reportWrongCache() }
     cache.free(object)
   }
@@ -98,9 +86,8 @@ extension Allocator {
   }
 
   /// The cache that an address belongs to; `nil` if it is in no slab.
+  @inlinable @inline(__always)
   package func cache(of object: UInt) -> Pointer<Cache>? {
-    let map = state.pointee.pages.map
-    let word = map.word(at: object)
-    return UnitMap.isSlab(word) ? map.cache(of: word) : nil
+    state.pointee.pages.map.cache(at: object)
   }
 }

@@ -29,7 +29,9 @@ extension Pointer where Pointee == Cache {
     let slab = Pointer<Slab>(address: descriptor)!
     // SAFETY: the descriptor's memory is ours and large enough for the fields and their bits.
     unsafe slab.unsafePointer.initialize(
-      to: Slab(cache: self, address: run, slots: slots, order: order, firstSlot: firstSlot))
+      to: Slab(
+        cache: self, address: run + UInt(color(slots: slots, order: order)), slots: slots,
+        order: order, firstSlot: firstSlot))
     slab.setAllFree(slots: slots, firstSlot: firstSlot)
     construct(run: run, slots: slots)
     allocator.pointee.pages.map.setSlab(slab, of: self, unit: unit, order: order)
@@ -37,6 +39,15 @@ extension Pointer where Pointee == Cache {
     root.add(slots - firstSlot, to: RootCache.Sum.objectsTotal)
     root.add(1 << order, to: RootCache.Sum.units)
     return slab
+  }
+
+  /// Where the first object of a slab is. Descriptors of the core do not start with a page if the
+  /// slab has room to spare: users' first objects do, and every allocation reads the first words of
+  /// a child cache; it would wait for a store to an object with the same lowest twelve bits.
+  private func color(slots: Int, order: Int) -> Int {
+    guard pointee.root.pointee.isInternal, !pointee.isSelfDescribing else { return 0 }
+    let spare = (UnitMap.unitBytes << order) - slots * Int(pointee.slotBytes)
+    return min(spare, SlabGeometry.cacheLine) & ~(SlabGeometry.cacheLine - 1)
   }
 
   private func construct(run: UInt, slots: Int) {

@@ -42,7 +42,8 @@ extension Pointer where Pointee == Group {
     }
   }
 
-  /// A value that `current` really had, by a charge that was not refused.
+  /// A value that `current` really had. It may contain a charge of another thread that an ancestor
+  /// refused a moment later, as the kernel's watermark may.
   private func raisePeak(to value: Int) {
     var peak = pointee.peak.load(ordering: .relaxed)
     while value > peak {

@@ -110,7 +110,7 @@ extension Allocator {
   /// O(children), under the registry lock for 64 of them at a time.
   ///
   /// - Throws: `.cacheBusy(objects:)` with the number of live objects, of the root and all its
-  ///   children, and nothing has changed; `.cacheDestroyed` if it has been destroyed before.
+  ///   children, and nothing has changed; `.cacheDestroyed` if another thread destroys it.
   package func destroy(_ root: Pointer<RootCache>) throws(AllocatorError) {
     guard !root.pointee.isInternal else { fatal("destroy: a cache of the core's own") }
     let live = try liveObjects(of: root)

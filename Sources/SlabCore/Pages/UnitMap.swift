@@ -50,9 +50,20 @@ package struct UnitMap {
 
   // MARK: - Units of slabs
 
-  /// The word of the unit that an address lies in; 0 outside the heap.
+  /// The cache that an address belongs to; `nil` if it is in no slab. Every free's look.
   @inlinable @inline(__always)
-  package func word(at address: UInt) -> UInt64 {
+  package func cache(at address: UInt) -> Pointer<Cache>? {
+    // Below the heap the difference wraps to a large number.
+    let unit = (address &- heapBase) >> 10
+    guard unit < limit else { return nil }
+    let granule = words.lowerHalf(Int(truncatingIfNeeded: unit))
+    guard granule > 0 else { return nil }
+    // Inside the heap, since a slab's maker has written it: no overflow.
+    return Pointer(nonzeroAddress: heapBase &+ UInt(bitPattern: granule) << Self.granuleShift)
+  }
+
+  /// The word of the unit that an address lies in; 0 outside the heap.
+  func word(at address: UInt) -> UInt64 {
     // Below the heap the difference wraps to a large number.
     let unit = (address &- heapBase) >> 10
     guard unit < limit else { return 0 }
@@ -60,13 +71,10 @@ package struct UnitMap {
   }
 
   /// Whether a word belongs to a unit of a slab.
-  @inlinable @inline(__always)
-  package static func isSlab(_ word: UInt64) -> Bool { Int32(truncatingIfNeeded: word) > 0 }
+  static func isSlab(_ word: UInt64) -> Bool { Int32(truncatingIfNeeded: word) > 0 }
 
   /// The cache of a word that belongs to a slab.
-  @inlinable @inline(__always)
-  package func cache(of word: UInt64) -> Pointer<Cache> {
-    // The granule is inside the heap, since a slab's maker has written it: no overflow.
+  func cache(of word: UInt64) -> Pointer<Cache> {
     let granule = UInt(UInt32(truncatingIfNeeded: word))
     return Pointer(nonzeroAddress: heapBase &+ granule << Self.granuleShift)
   }

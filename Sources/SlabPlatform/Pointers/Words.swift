@@ -28,6 +28,13 @@ package struct Words {
     get { unsafe base[index] }
     nonmutating set { unsafe base[index] = newValue }
   }
+
+  /// The lower half of a word, with its sign: one load that extends.
+  @inlinable @inline(__always)
+  package func lowerHalf(_ index: Int) -> Int {
+    // SAFETY: as in the subscript; the lower half comes first on the machines that we have.
+    Int(unsafe UnsafeRawPointer(base + index).load(as: Int32.self))
+  }
 }
 
 /// One atomic word at an address in mapped memory.

@@ -6,13 +6,25 @@ internal import CSlabPlatform
 /// Writes `slab: <message>` to standard error and aborts.
 @usableFromInline @inline(never)
 package func fatal(_ message: StaticString) -> Never {
-  // SAFETY: static strings are immortal; write(2) reads `utf8CodeUnitCount` bytes of them.
-  let prefix: StaticString = "slab: "
-  let newline: StaticString = "\n"
-  _ = unsafe slab_write(2, prefix.utf8Start, prefix.utf8CodeUnitCount)
-  _ = unsafe slab_write(2, message.utf8Start, message.utf8CodeUnitCount)
-  _ = unsafe slab_write(2, newline.utf8Start, newline.utf8CodeUnitCount)
+  // In one call, so that the lines of two threads do not mix.
+  var line = InlineArray<256, UInt8>(repeating: 0)
+  var count = 0
+  append("slab: ", to: &line, &count)
+  append(message, to: &line, &count)
+  append("\n", to: &line, &count)
+  // SAFETY: write(2) reads `count` bytes of the line.
+  _ = unsafe line.span.withUnsafeBytes { bytes in unsafe slab_write(2, bytes.baseAddress, count) }
   slab_abort()
+}
+
+private func append(
+  _ text: StaticString, to line: inout InlineArray<256, UInt8>, _ count: inout Int
+) {
+  // SAFETY: static strings are immortal; the index is below their count.
+  for index in 0..<text.utf8CodeUnitCount where count < 256 {
+    line[count] = unsafe text.utf8Start[index]
+    count += 1
+  }
 }
 
 /// An internal invariant that is cheap to check: checked in debug builds only.
