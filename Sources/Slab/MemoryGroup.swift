@@ -30,6 +30,10 @@ public struct MemoryGroup: Sendable {
   /// The most bytes that were ever charged at one time.
   public var peak: Int { core.pointee.peak.load(ordering: .relaxed) }
 
+  /// How often a charge was refused by this group's own `max`. One allocation may try up to three
+  /// times before it fails: with a smaller slab, and after giving empty slabs back.
+  public var maxEvents: Int { core.pointee.maxEvents.load(ordering: .relaxed) }
+
   /// The most bytes that may be charged; `nil` for no limit.
   public var max: Int? {
     let bytes = core.pointee.max.load(ordering: .relaxed)

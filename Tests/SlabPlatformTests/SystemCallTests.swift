@@ -31,7 +31,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .unmap: try SystemCall.unmap(at: page + 4096, bytes: 4096)
     case .protect: try SystemCall.protectReadWrite(at: page, bytes: 4096)
     case .giveBack: try SystemCall.giveBack(at: page, bytes: 4096)
-    case .membarrier: try SystemCall.membarrier(.registerPrivateExpedited)
+    case .membarrier: try SystemCall.membarrier(.registerPrivateExpeditedRseq)
     case .futexWait:
       do throws(Errno) {
         try SystemCall.futexWait(at: word, expecting: 1)

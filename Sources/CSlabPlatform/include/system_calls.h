@@ -15,15 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-// Not in every libc's headers; the numbers are the kernel's.
-enum {
-  slab_membarrier_query = 0,
-  slab_membarrier_private_expedited = 1 << 3,
-  slab_membarrier_register_private_expedited = 1 << 4,
-  slab_membarrier_private_expedited_rseq = 1 << 7,
-  slab_membarrier_register_private_expedited_rseq = 1 << 8,
-};
-
 // Reserves addresses without memory behind them: PROT_NONE is not charged under strict overcommit.
 static inline intptr_t slab_mmap_reserve(size_t size) {
   void *address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -28,7 +28,7 @@ package struct Group: ~Copyable {
   /// Bytes that may be charged; `unlimited` for no limit.
   package let max: Atomic<Int>
   /// Times that a charge was refused here.
-  let maxEvents: Atomic<Int>
+  package let maxEvents: Atomic<Int>
 
   // The inline table: its mask ends line 0, its slots are line 1.
   var inlineMask: UInt64 = 0

@@ -8,8 +8,6 @@ package struct Errno: Error, Equatable, Sendable, RawRepresentable {
   @inlinable
   package init(rawValue: Int32) { self.rawValue = rawValue }
 
-  /// EPERM: operation not permitted.
-  package static let notPermitted = Errno(rawValue: 1)
   /// EINTR: interrupted by a signal.
   package static let interrupted = Errno(rawValue: 4)
   /// EAGAIN: the futex word had another value, or a resource is short for now.

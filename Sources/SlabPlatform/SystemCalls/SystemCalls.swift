@@ -41,12 +41,10 @@ package enum SystemCall {
     _ = try perform(.giveBack) { slab_madvise_dontneed(address, bytes) }
   }
 
-  /// Membarrier commands, by the kernel's names.
+  /// Membarrier commands, by the kernel's names and numbers: not every libc's headers have them.
   package enum MembarrierCommand: Int32 {
-    case registerPrivateExpedited = 16
-    case privateExpedited = 8
-    case registerPrivateExpeditedRseq = 256
     case privateExpeditedRseq = 128
+    case registerPrivateExpeditedRseq = 256
   }
 
   package static func membarrier(_ command: MembarrierCommand) throws(Errno) {
