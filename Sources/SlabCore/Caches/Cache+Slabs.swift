@@ -12,8 +12,9 @@ extension Pointer where Pointee == Cache {
     let slots = pointee.root.pointee.geometry.objectCount(order: order)
     let allocator = pointee.allocator
     let run = allocator.pointee.pages.map.address(ofUnit: unit)
+    let firstObject = run + UInt(color(slots: slots, order: order))
     // The first objects are written to very soon, and recycled memory is cold among many groups.
-    for slot in 0..<min(slots, 3) { prefetch(run + UInt(slot) * UInt(pointee.slotBytes)) }
+    for slot in 0..<min(slots, 3) { prefetch(firstObject + UInt(slot) * UInt(pointee.slotBytes)) }
     let descriptor: UInt
     if pointee.isSelfDescribing {
       descriptor = run
@@ -30,10 +31,9 @@ extension Pointer where Pointee == Cache {
     // SAFETY: the descriptor's memory is ours and large enough for the fields and their bits.
     unsafe slab.unsafePointer.initialize(
       to: Slab(
-        cache: self, address: run + UInt(color(slots: slots, order: order)), slots: slots,
-        order: order, firstSlot: firstSlot))
+        cache: self, address: firstObject, slots: slots, order: order, firstSlot: firstSlot))
     slab.setAllFree(slots: slots, firstSlot: firstSlot)
-    construct(run: run, slots: slots)
+    construct(from: firstObject, slots: slots)
     allocator.pointee.pages.map.setSlab(slab, of: self, unit: unit, order: order)
     let root = pointee.root
     root.add(slots - firstSlot, to: RootCache.Sum.objectsTotal)
@@ -50,12 +50,12 @@ extension Pointer where Pointee == Cache {
     return min(spare, SlabGeometry.cacheLine) & ~(SlabGeometry.cacheLine - 1)
   }
 
-  private func construct(run: UInt, slots: Int) {
+  private func construct(from firstObject: UInt, slots: Int) {
     guard let constructor = unsafe pointee.root.pointee.constructor else { return }
     for slot in 0..<slots {
       // SAFETY: the object lies in the run, which nobody else knows yet.
       unsafe constructor(
-        UnsafeMutableRawPointer(bitPattern: run + UInt(slot) * UInt(pointee.slotBytes))!)
+        UnsafeMutableRawPointer(bitPattern: firstObject + UInt(slot) * UInt(pointee.slotBytes))!)
     }
   }
 

@@ -10,11 +10,11 @@ internal import SlabPlatform
 extension Pointer where Pointee == Group {
   /// A run of 2^order units charged to this group.
   func allocateRun(order: Int) throws(AllocatorError) -> Int {
-    let pages = allocator
+    let pages = allocator.pages
     if order < UnitMap.pageOrder {
-      pages.pointee.pages.lock.lock()
+      pages.pointee.lock.lock()
       let unit = takeUnits(order: order)
-      pages.pointee.pages.lock.unlock()
+      pages.pointee.lock.unlock()
       if let unit { return unit }
     }
     let runOrder = max(order, UnitMap.pageOrder)
@@ -22,9 +22,9 @@ extension Pointer where Pointee == Group {
     if let refusing = charge(bytes: bytes) {
       throw .groupLimit(refusing)
     }
-    pages.pointee.pages.lock.lock()
-    defer { pages.pointee.pages.lock.unlock() }
-    guard let unit = pages.pointee.pages.allocate(order: runOrder) else {
+    pages.pointee.lock.lock()
+    defer { pages.pointee.lock.unlock() }
+    guard let unit = pages.pointee.allocate(order: runOrder) else {
       uncharge(bytes: bytes)
       throw .outOfMemory
     }
@@ -32,7 +32,7 @@ extension Pointer where Pointee == Group {
     var split = runOrder
     while split > order {
       split -= 1
-      pages.pointee.pages.map.pushFree(
+      pages.pointee.map.pushFree(
         unit: unit + 1 << split, order: split, dirty: true, head: &pointee.freeUnits[split])
     }
     return unit
@@ -51,11 +51,11 @@ extension Pointer where Pointee == Group {
 
   /// Takes a run back and its charge, as far as pages became free.
   func freeRun(unit: Int, order: Int) {
-    let state = allocator
+    let pages = allocator.pages
     var unit = unit
     var order = order
-    state.pointee.pages.lock.lock()
-    let map = state.pointee.pages.map
+    pages.pointee.lock.lock()
+    let map = pages.pointee.map
     while order < UnitMap.pageOrder {
       let buddy = unit ^ 1 << order
       let word = map.neighbour(buddy)
@@ -66,11 +66,11 @@ extension Pointer where Pointee == Group {
     }
     guard order >= UnitMap.pageOrder else {
       map.pushFree(unit: unit, order: order, dirty: true, head: &pointee.freeUnits[order])
-      state.pointee.pages.lock.unlock()
+      pages.pointee.lock.unlock()
       return
     }
-    state.pointee.pages.free(unit: unit, order: order)
-    state.pointee.pages.lock.unlock()
+    pages.pointee.free(unit: unit, order: order)
+    pages.pointee.lock.unlock()
     uncharge(bytes: UnitMap.unitBytes << order)
   }
 }

@@ -44,6 +44,7 @@ extension Allocator {
 
   /// One handle more on a group, by somebody who has one.
   package func retain(_ group: Pointer<Group>) {
+    // Relaxed: the caller's own handle keeps the group; the order is made when handles are given back.
     group.pointee.handles.add(1, ordering: .relaxed)
   }
 
