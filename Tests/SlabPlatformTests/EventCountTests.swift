@@ -79,7 +79,7 @@ private final class Events: Sendable {
   @Test func signalWithoutASleeperStaysOutOfTheKernel() async {
     await #expect(processExitsWith: .success) {
       let events = Events()
-      FaultInjection.failCall(1, of: .futex, with: .noFunction, repeating: true)
+      FaultInjection.failCall(1, of: .futexWake, with: .noFunction, repeating: true)
       events.ping.signal()
       _ = events.ping.prepare()
       events.ping.cancel()
@@ -89,7 +89,7 @@ private final class Events: Sendable {
       events.ping.signal()
       #expect(FaultInjection.end() == 0)
 
-      FaultInjection.failCall(1, of: .futex, with: .noFunction, repeating: true)
+      FaultInjection.failCall(1, of: .futexWake, with: .noFunction, repeating: true)
       _ = events.ping.prepare()
       events.ping.signal()
       #expect(FaultInjection.end() == 1)

@@ -69,13 +69,14 @@ private final class Guarded: @unchecked Sendable {
     guarded.lock.unlock()
   }
 
-  /// Every futex call answers with an error: the lock then spins, and still excludes.
-  @Test func worksWhereFutexFails() async {
+  /// Every wait answers with an error: the lock then spins, and still excludes. (A wake that fails
+  /// would be a lost one; the kernel refuses it for bad addresses only.)
+  @Test func worksWhereWaitingFails() async {
     await #expect(processExitsWith: .success) {
       let guarded = Guarded()
       onThreads(2) { index in
         if index == 0 {
-          FaultInjection.failCall(1, of: .futex, with: .interrupted, repeating: true)
+          FaultInjection.failCall(1, of: .futexWait, with: .interrupted, repeating: true)
         }
         for _ in 0..<20_000 {
           guarded.lock.lock()

@@ -16,7 +16,8 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .protect: .protect
     case .giveBack: .giveBack
     case .membarrier: .membarrier
-    case .futexWait, .futexWake: .futex
+    case .futexWait: .futexWait
+    case .futexWake: .futexWake
     case .getCPU: .getCPU
     case .startThread: .startThread
     }

@@ -18,10 +18,11 @@ package struct SystemCallSet: OptionSet, Sendable {
   package static let protect = SystemCallSet(rawValue: 1 << 2)
   package static let giveBack = SystemCallSet(rawValue: 1 << 3)
   package static let membarrier = SystemCallSet(rawValue: 1 << 4)
-  package static let futex = SystemCallSet(rawValue: 1 << 5)
-  package static let getCPU = SystemCallSet(rawValue: 1 << 6)
-  package static let startThread = SystemCallSet(rawValue: 1 << 7)
-  package static let all = SystemCallSet(rawValue: (1 << 8) - 1)
+  package static let futexWait = SystemCallSet(rawValue: 1 << 5)
+  package static let futexWake = SystemCallSet(rawValue: 1 << 6)
+  package static let getCPU = SystemCallSet(rawValue: 1 << 7)
+  package static let startThread = SystemCallSet(rawValue: 1 << 8)
+  package static let all = SystemCallSet(rawValue: (1 << 9) - 1)
 }
 
 /// One plan at a time in the whole process.

@@ -56,7 +56,7 @@ package enum SystemCall {
     at word: UInt, expecting expected: UInt32, nanoseconds: UInt64 = 0
   ) throws(Errno) {
     // SAFETY: the kernel checks the address.
-    _ = try perform(.futex) {
+    _ = try perform(.futexWait) {
       unsafe slab_futex_wait(UnsafeRawPointer(bitPattern: word), expected, nanoseconds)
     }
   }
@@ -64,7 +64,7 @@ package enum SystemCall {
   /// Wakes up to `count` sleepers.
   package static func futexWake(at word: UInt, count: Int32) throws(Errno) {
     // SAFETY: the kernel only uses the address as a key.
-    _ = try perform(.futex) {
+    _ = try perform(.futexWake) {
       unsafe slab_futex_wake(UnsafeRawPointer(bitPattern: word), count)
     }
   }
