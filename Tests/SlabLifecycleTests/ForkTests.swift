@@ -11,23 +11,6 @@ import Testing
 
 @testable import SlabCore
 
-/// fork(2), which the overlay keeps from Swift since most of what a program does afterwards is
-/// wrong.
-private let forkProcess = unsafe unsafeBitCast(
-  dlsym(nil, "fork")!, to: (@convention(c) () -> pid_t).self)
-
-/// The child's exit code; 1000 + the signal that ended it; -1 if it does not end within 20 s.
-private func exitCode(ofChild process: pid_t) -> Int {
-  var status: Int32 = 0
-  let hasEnded = eventually { unsafe waitpid(process, &status, WNOHANG) == process }
-  guard hasEnded else {
-    kill(process, SIGKILL)
-    _ = unsafe waitpid(process, &status, 0)
-    return -1
-  }
-  return status & 0x7f == 0 ? Int(status >> 8 & 0xff) : 1000 + Int(status & 0x7f)
-}
-
 /// What a child does: uses everything, ends it, and looks whether all is whole. The code of the
 /// first step that failed, or 0.
 private func useAllocator(
@@ -65,12 +48,26 @@ private func useAllocator(
   return 0
 }
 
+/// Once in the parent, so that the child is not the first to need anything of the runtime.
+private func useAllocatorOnce(
+  _ allocator: Allocator, root: Pointer<RootCache>
+) throws(AllocatorError) {
+  prepareForForks()
+  let group = try allocator.makeGroup("first")
+  #expect(useAllocator(allocator, root: root, group: group, checked: false) == 0)
+  allocator.release(group)
+  allocator.waitUntilDrained()
+  #expect(allocator.brokenInvariant() == nil)
+}
+
 @Suite(.enabled(if: !isSanitized)) struct ForkTests {
   /// Forks with endings on the batch and on the destroy queue, and no worker in the child.
   @Test(.timeLimit(.minutes(1))) func pendingWork() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
         let root = try allocator.makeCache("cache", size: 64)
+        try useAllocatorOnce(allocator, root: root)
+        let released = allocator.statistics.groupsReleased
         for round in 0..<10 {
           let group = try allocator.makeGroup("group")
           let ending = try (0..<50).map { index in
@@ -99,7 +96,7 @@ private func useAllocator(
           let code = exitCode(ofChild: process)
           #expect(code == 0, "round \(round): exit code \(code)")
           allocator.waitUntilDrained()
-          #expect(allocator.statistics.groupsReleased == 101 * round + 100)
+          #expect(allocator.statistics.groupsReleased == released + 101 * round + 100)
           allocator.release(group)
           allocator.waitUntilDrained()
         }
@@ -118,6 +115,8 @@ private func useAllocator(
         configuration.freeBytesToKeep = 1 << 20
         try withAllocator(configuration: configuration) { allocator in
           let roots = try [64, 300, 5000].map { try allocator.makeCache("cache-\($0)", size: $0) }
+          let own = try allocator.makeCache("own", size: 64)
+          try useAllocatorOnce(allocator, root: own)
           let storm = Storm(allocator: allocator, roots: roots)
           let isDone = Shared(false)
           let threads = (0..<3).map { thread in
@@ -127,11 +126,6 @@ private func useAllocator(
               player.leave()
             }
           }
-          let own = try allocator.makeCache("own", size: 64)
-          // Once here, so that the child is not the first to need anything of the runtime.
-          let first = try allocator.makeGroup("first")
-          #expect(useAllocator(allocator, root: own, group: first, checked: false) == 0)
-          allocator.release(first)
           for round in 0..<20 {
             let group = try allocator.makeGroup("forked")
             let process = forkProcess()
@@ -158,9 +152,10 @@ private func useAllocator(
       try withAllocator { allocator in
         let root = try allocator.makeCache("cache", size: 64)
         let groups = try (0..<4).map { try allocator.makeGroup("group-\($0)") }
+        try useAllocatorOnce(allocator, root: root)
         onThreads(3) { thread in
           for _ in 0..<4 {
-            let process = forkProcess()
+            let process = forkProcess(endingAfter: 40)
             if process == 0 {
               let grandchild = forkProcess()
               if grandchild == 0 {

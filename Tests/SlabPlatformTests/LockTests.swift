@@ -94,7 +94,8 @@ private final class Guarded: @unchecked Sendable {
     await #expect(processExitsWith: .success) {
       let guarded = Guarded()
       guarded.lock.lock()
-      let child = fork()
+      prepareForForks()
+      let child = forkProcess()
       if child == 0 {
         guarded.lock.unlock()
         guarded.lock.lock()
@@ -103,10 +104,7 @@ private final class Guarded: @unchecked Sendable {
         _exit(isHeld ? 42 : 1)
       }
       guarded.lock.unlock()
-      var status: Int32 = 0
-      let ended = unsafe waitpid(child, &status, 0)
-      #expect(ended == child)
-      #expect(status == 42 << 8)
+      #expect(exitCode(ofChild: child) == 42)
     }
   }
 }
