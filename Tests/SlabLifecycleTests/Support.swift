@@ -87,8 +87,10 @@ struct TestObject: Sendable {
 
 extension Allocator {
   /// A cache without a constructor, whose type alone would make each call an unsafe expression.
-  func makeCache(_ name: String, size: Int) throws(AllocatorError) -> Pointer<RootCache> {
-    try unsafe makeCache(name, size: size, constructor: nil)
+  func makeCache(
+    _ name: String, size: Int, options: CacheOptions = []
+  ) throws(AllocatorError) -> Pointer<RootCache> {
+    try unsafe makeCache(name, size: size, options: options, constructor: nil)
   }
 
   /// Takes and frees objects until the cache that serves them has a sheaf with objects in it.

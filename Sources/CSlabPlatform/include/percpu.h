@@ -61,6 +61,11 @@ SLAB_INLINE int slab_rseq_is_registered(void) {
   return __rseq_size != 0 && (int32_t)slab_rseq_area()->cpu_id >= 0;
 }
 
+// The CPU that the caller ran on a moment ago; only where sequences are registered.
+SLAB_INLINE uint32_t slab_recent_cpu(void) {
+  return __atomic_load_n(&slab_rseq_area()->cpu_id_start, __ATOMIC_RELAXED);
+}
+
 #if defined(__x86_64__)
 #include "percpu_x86_64.h"
 #else
@@ -70,6 +75,7 @@ SLAB_INLINE int slab_rseq_is_registered(void) {
 #else
 
 SLAB_INLINE int slab_rseq_is_registered(void) { return 0; }
+SLAB_INLINE uint32_t slab_recent_cpu(void) { return 0; }
 SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) { return 0; }
 SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) { return slab_push_full; }
 SLAB_INLINE size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {

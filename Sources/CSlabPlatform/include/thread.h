@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,6 +42,8 @@ static inline int slab_environment_equals(const char *name, const char *value) {
 
 // Differs between threads that live at the same time; costs no system call and no thread-local.
 static inline uintptr_t slab_thread_identity(void) { return (uintptr_t)__builtin_thread_pointer(); }
+
+static inline void slab_yield(void) { sched_yield(); }
 
 static inline void slab_pause(void) {
 #if defined(__x86_64__)

@@ -59,6 +59,7 @@ extension Allocator {
     do throws(AllocatorError) {
       try makeInternalCaches()
       try makeRootGroup()
+      try state.makeGracePeriods()
     } catch {
       unmap()
       throw error
@@ -140,9 +141,13 @@ extension Allocator {
     state.pointee.registry.groupIDs.set(id, to: group)
   }
 
-  /// Ends the allocator: stops its workers and gives all its addresses back. Nothing of it may be
-  /// in use; what is still live is gone. Waits for the workers.
+  /// Ends the allocator: runs the callbacks that are queued, stops its workers and gives all its
+  /// addresses back. Nothing of it may be in use; what is still live is gone. Waits for the workers.
+  /// A read-side section that is open is a broken contract: its callbacks could never run.
   package func unmapEverything() {
+    guard !state.hasOpenSections else { fatal("allocator: ended while a reader section is open") }
+    state.flushDeferredFrees()
+    state.stopCallbackWorkers()
     state.stopWorkers()
     ForkHandlers.remove(state)
     unmap()

@@ -15,6 +15,9 @@ internal import Synchronization
 package struct AllocatorState: ~Copyable {
   @usableFromInline var pages: PageAllocator
   var region: PerCPURegion
+  @usableFromInline var readers = Readers()
+  var gracePeriods = GracePeriodSequence()
+  var callbacks: Callbacks
   var registry: Registry
   var lifecycle: Lifecycle
   let configuration: AllocatorConfiguration
@@ -55,6 +58,7 @@ package struct AllocatorState: ~Copyable {
     self.pages = pages
     self.region = region
     registry = Registry(groupIDs: groupIDs)
+    callbacks = Callbacks(workerLimit: configuration.callbackWorkerLimit)
     lifecycle = Lifecycle(workerLimit: configuration.workerLimit)
     self.configuration = configuration
   }
@@ -72,6 +76,13 @@ package struct AllocatorConfiguration: Sendable {
   package var addressSpaceBytes = 64 << 30
   /// Threads that end groups and caches, 1...8.
   package var workerLimit = 1
+  /// Threads that run callbacks after grace periods, 1...8.
+  package var callbackWorkerLimit = 1
+  /// After how long a grace period that still waits for readers is reported on standard error, and
+  /// again after each doubling; 0 for never.
+  package var stallNanoseconds: UInt64 = 10_000_000_000
+  /// Whether every read-side section is remembered with where it began: slow; for finding stalls.
+  package var tracksReaders = false
   /// Free memory, in bytes, that is kept for the next slab however little is in use.
   package var freeBytesToKeep = 4 << 20
 

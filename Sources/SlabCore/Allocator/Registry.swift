@@ -23,6 +23,8 @@ struct Registry: ~Copyable {
   var groupsReleased = 0
   var childCachesCreated = 0
   var childCachesShutDown = 0
+  /// Of those shut down.
+  var childCachesAwaitingBarrier = 0
   var childCachesReleased = 0
   var rootCachesCreated = 0
   var rootCachesReleased = 0

@@ -110,15 +110,12 @@ extension Pointer where Pointee == Cache {
     while let slab = next {
       next = slab.pointee.next
       count += 1
-      let order = Int(slab.pointee.order)
-      let unit = pointee.allocator.pointee.pages.map.unit(of: slab.pointee.address)
       root.add(-Int(slab.pointee.objectCount), to: RootCache.Sum.objectsTotal)
-      root.add(-(1 << order), to: RootCache.Sum.units)
-      pointee.allocator.pointee.pages.map.clear(unit: unit, order: order)
-      let slots = Int(slab.pointee.objectCount)
-      freeRun(unit: unit, order: order)
-      if !pointee.isSelfDescribing {
-        pointee.allocator.slabDescriptors(slots: slots).free(slab.address)
+      root.add(-(1 << Int(slab.pointee.order)), to: RootCache.Sum.units)
+      if root.pointee.isTypeSafe {
+        unsafe pointee.allocator.call(slab.callback, giveBackAfterGracePeriod)
+      } else {
+        giveBack(slab)
       }
     }
     let allocator = pointee.allocator
@@ -131,6 +128,18 @@ extension Pointer where Pointee == Cache {
     if allocator.pointee.pages.hasExcess.load(ordering: .relaxed) { allocator.kickWorkers() }
   }
 
+  /// A slab that is in no book any more: its run and its descriptor.
+  fileprivate func giveBack(_ slab: Pointer<Slab>) {
+    let order = Int(slab.pointee.order)
+    let unit = pointee.allocator.pointee.pages.map.unit(of: slab.pointee.address)
+    pointee.allocator.pointee.pages.map.clear(unit: unit, order: order)
+    let slots = Int(slab.pointee.objectCount)
+    freeRun(unit: unit, order: order)
+    if !pointee.isSelfDescribing {
+      pointee.allocator.slabDescriptors(slots: slots).free(slab.address)
+    }
+  }
+
   /// Under the lock: whether this thread is the one that ends the cache. If so, it must pass it to
   /// the destroy queue after the unlock, and nobody else can touch it in between: there is no
   /// object left to free, and no allocation gets past the state.
@@ -139,4 +148,10 @@ extension Pointer where Pointee == Cache {
     moveState(to: .dying)
     return true
   }
+}
+
+/// The callback of a type-safe slab: no reader can have found an object in it.
+private func giveBackAfterGracePeriod(_ head: UnsafeMutableRawPointer) {
+  let slab = Pointer<Slab>(callback: UInt(bitPattern: head))
+  slab.pointee.cache.giveBack(slab)
 }

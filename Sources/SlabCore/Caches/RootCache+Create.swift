@@ -11,6 +11,10 @@ package struct CacheOptions: OptionSet, Sendable {
 
   /// Objects on cache lines of their own, as far as their size allows (SLAB_HWCACHE_ALIGN).
   package static let hardwareCacheAligned = CacheOptions(rawValue: 1 << 0)
+  /// To read-side sections the memory of an object stays an object of this cache, though perhaps
+  /// another one: slabs go back to the pages only after a reader grace period, objects are reused at
+  /// once (SLAB_TYPESAFE_BY_RCU; reference e.6, and docs/type-safe-caches.md). Never merged.
+  package static let typeSafe = CacheOptions(rawValue: 1 << 1)
 }
 
 extension Allocator {
@@ -35,7 +39,7 @@ extension Allocator {
     do throws(AllocatorError) {
       try unsafe initializeRoot(
         root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
-        isInternal: false, isSelfDescribing: false)
+        isTypeSafe: options.contains(.typeSafe), isInternal: false, isSelfDescribing: false)
     } catch {
       state.pointee.rootCaches.cache.free(root.address)
       throw error
@@ -46,7 +50,7 @@ extension Allocator {
   /// Builds a root in memory that is ours, and links it.
   func initializeRoot(
     _ root: Pointer<RootCache>, name: CacheName, objectSize: Int, geometry: SlabGeometry,
-    constructor: Constructor?, isInternal: Bool, isSelfDescribing: Bool
+    constructor: Constructor?, isTypeSafe: Bool = false, isInternal: Bool, isSelfDescribing: Bool
   ) throws(AllocatorError) {
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
@@ -64,7 +68,8 @@ extension Allocator {
           isSelfDescribing: isSelfDescribing),
         tableOffset: UInt(index) * 8, geometry: geometry, objectSize: objectSize,
         constructor: constructor,
-        isInternal: isInternal, minPartial: Atomic(Self.minPartial(for: geometry)),
+        isTypeSafe: isTypeSafe, isInternal: isInternal,
+        minPartial: Atomic(Self.minPartial(for: geometry)),
         sheafCapacity: Atomic(Self.largestSheaf(for: geometry)), sums: sums, name: name))
     root.children.makeEmptyList()
     state.allCachesList.insertAfter(root.cache.allNode)

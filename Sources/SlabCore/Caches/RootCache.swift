@@ -30,6 +30,8 @@ package struct RootCache: ~Copyable {
   /// As requested, in bytes.
   let objectSize: Int
   let constructor: Constructor?
+  /// Slabs go back to the pages only after a reader grace period (SLAB_TYPESAFE_BY_RCU).
+  package let isTypeSafe: Bool
   /// Caches of the core itself: never charged, never destroyed.
   let isInternal: Bool
   /// Empty slabs that each cache of this root keeps.
@@ -52,6 +54,8 @@ package struct RootCache: ~Copyable {
     static var objectsInUse: Int { 0 }
     static var objectsTotal: Int { 1 }
     static var units: Int { 2 }
+    /// Objects that `freeAfterGracePeriod` has and that are not free yet.
+    static var deferred: Int { 3 }
   }
 }
 

@@ -5,7 +5,8 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension Allocator {
-  /// Checks every invariant of every structure; `nil`, or what is wrong. O(everything).
+  /// Checks every invariant of every structure; `nil`, or what is wrong. O(everything). No callback
+  /// may be queued: the slabs of type-safe caches are charged until theirs has run.
   package func brokenInvariant() -> StaticString? {
     if let problem = state.pages.brokenInvariant() { return problem }
     state.pointee.registry.lock.lock()
@@ -26,7 +27,15 @@ extension Allocator {
     if let broken = brokenRoot() { return broken }
     var pages = 0
     var groups = 0
-    if let broken = rootGroup.brokenInvariant(pages: &pages, groups: &groups) { return broken }
+    var unlisted = 0
+    if let broken = rootGroup.brokenInvariant(
+      pages: &pages, groups: &groups, unlisted: &unlisted)
+    {
+      return broken
+    }
+    if unlisted != registry.pointee.childCachesAwaitingBarrier {
+      return "registry: caches that await a barrier do not add up"
+    }
     if groups - 1 != registry.pointee.groupsCreated - registry.pointee.groupsReleased {
       return "registry: groups do not add up"
     }
@@ -98,7 +107,7 @@ extension Pointer where Pointee == Cache {
       if pointee.emptyCount != 0 { return "cache: deactivated with empty slabs" }
       if !pointee.words.load(mode: mode).isClosed { return "cache: deactivated, sheaf open" }
       if pointee.slabCount == 0 { return "cache: deactivated without slabs" }
-    case .dying, .shutDown:
+    case .dying, .shutDown, .awaitingBarrier:
       if !isRoot { return "cache: a child that has ended is on the lists" }
     }
     if let group = pointee.group, state == .active, group.isOnline,
@@ -111,8 +120,11 @@ extension Pointer where Pointee == Cache {
 }
 
 extension Pointer where Pointee == Group {
-  /// The tree below, its caches, and the charges: `pages` and `groups` count what was met.
-  fileprivate func brokenInvariant(pages: inout Int, groups: inout Int) -> StaticString? {
+  /// The tree below, its caches, and the charges: `pages` and `groups` count what was met, `unlisted`
+  /// the caches that are on no list and not released.
+  fileprivate func brokenInvariant(
+    pages: inout Int, groups: inout Int, unlisted: inout Int
+  ) -> StaticString? {
     groups += 1
     var own = 0
     var caches = 0
@@ -124,7 +136,8 @@ extension Pointer where Pointee == Group {
       own += Int(cache.pointee.units)
       caches += 1
     }
-    if caches != Int(pointee.cacheCount) { return "group: caches do not add up" }
+    if caches > Int(pointee.cacheCount) { return "group: caches do not add up" }
+    unlisted += Int(pointee.cacheCount) - caches
     let map = pointee.allocator.pointee.pages.map
     for order in 0..<UnitMap.pageOrder {
       map.forEachFree(head: pointee.freeUnits[order]) { _, _ in own += 1 << order }
@@ -139,7 +152,11 @@ extension Pointer where Pointee == Group {
       child = current.successor(in: childGroups)
       let group = Pointer<Group>(siblingNode: current)
       if group.pointee.parent != self { return "group: a foreign child group" }
-      if let broken = group.brokenInvariant(pages: &pages, groups: &groups) { return broken }
+      if let broken = group.brokenInvariant(
+        pages: &pages, groups: &groups, unlisted: &unlisted)
+      {
+        return broken
+      }
       children += 1
       if group.isOnline { online += 1 }
     }

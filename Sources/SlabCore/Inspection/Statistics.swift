@@ -39,6 +39,16 @@ package struct AllocatorStatistics: Sendable {
   package var fenceBatches = 0
   /// Fences for sheaves that grew or were drained on request.
   package var sheafFences = 0
+  /// Barriers of endings: one for each batch of type-safe caches.
+  package var barrierBatches = 0
+  /// Grace periods, and barriers of all kinds, that have been done.
+  package var gracePeriods = 0
+  package var barriers = 0
+  /// Times that a grace period was reported to wait too long.
+  package var stalls = 0
+  /// Callbacks that have not run yet, and type-safe caches that await a barrier.
+  package var pendingCallbacks = 0
+  package var cachesAwaitingBarrier = 0
   /// Groups and caches on their way through the workers.
   package var pendingEndings = 0
   /// Time that workers spent on endings, in nanoseconds.
@@ -85,6 +95,12 @@ extension Allocator {
     figures.fenceBatches = lifecycle.pointee.fenceBatches.load(ordering: .relaxed)
     figures.workerNanoseconds = lifecycle.pointee.busyNanoseconds.load(ordering: .relaxed)
     figures.pendingEndings = lifecycle.pointee.pending.load(ordering: .relaxed)
+    figures.barrierBatches = lifecycle.pointee.barrierBatch.barriers.load(ordering: .relaxed)
+    figures.cachesAwaitingBarrier = lifecycle.pointee.barrierBatch.count.load(ordering: .relaxed)
+    figures.gracePeriods = Int(state.pointee.gracePeriods.value.load(ordering: .relaxed) / 2)
+    figures.stalls = state.pointee.gracePeriods.stalls.load(ordering: .relaxed)
+    figures.barriers = state.pointee.callbacks.barrier.count.load(ordering: .relaxed)
+    figures.pendingCallbacks = state.pendingCallbacks
     lifecycle.pointee.workers.lock.lock()
     figures.workerThreads = lifecycle.pointee.workers.running
     figures.workerThreadsPeak = lifecycle.pointee.workers.peak
@@ -97,6 +113,7 @@ extension Allocator {
   /// Gives back all memory that is not in use: the empty slabs and sheaves of the core's own
   /// caches, the free pages, the free end of the heap. System calls for each run of pages.
   package func trim() {
+    state.releaseDeferredSheaf()
     state.pointee.registry.lock.lock()
     state.forEachCache { cache in
       if cache.isRoot, cache.pointee.root.pointee.isInternal { cache.shrink() }

@@ -10,12 +10,16 @@
 //                 the fence worker at once); cache lock          of a group handle, who fail
 //   dying         destroy worker, by shutdown: out of every     the destroy queue and its worker;
 //                 list; registry lock                            holders of a group handle, who fail
-//   shutDown      whoever drops the group's last handle, or     holders of a group handle, who fail
-//                 the destroy worker at once; registry lock
+//   shutDown      plain: whoever drops the group's last         holders of a group handle, who fail
+//                 handle, or the destroy worker at once;
+//                 type-safe: the destroy worker, which puts
+//                 it on the barrier batch; registry lock
+//   awaiting-     type-safe only: the worker that finds the     the callbacks that give its slabs
+//   Barrier       barrier over; registry lock                    back; holders of a group handle
 //
 // Released is not a state: the descriptor is an object of its cache again. There is exactly one
 // transition out of each state and one mover, so a cache has exactly one owner of its final
-// release. Type-safe caches will wait for the barrier between dying and release.
+// release.
 
 package enum CacheState: UInt8, Sendable {
   case active
@@ -23,6 +27,7 @@ package enum CacheState: UInt8, Sendable {
   case deactivated
   case dying
   case shutDown
+  case awaitingBarrier
 
   /// Whether the table has a step from this state to another.
   func mayBecome(_ next: CacheState) -> Bool { next.rawValue == rawValue + 1 }

@@ -17,33 +17,56 @@ extension Pointer where Pointee == AllocatorState {
     return true
   }
 
-  /// Ends a dying cache: all memberships change together, under the registry lock. The cache may be
-  /// gone when this returns.
+  /// Ends a dying cache: all memberships change together, under the registry lock. A plain cache may
+  /// be gone when this returns; a type-safe one awaits a barrier.
   func shutDown(_ cache: Pointer<Cache>) {
     var released = ReleasedDescriptors()
     pointee.registry.lock.lock()
     invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
+    let root = cache.pointee.root
+    let isTypeSafe = root.pointee.isTypeSafe
     cache.moveState(to: .shutDown)
+    if !cache.isRoot { shutDownChild(cache, released: &released) }
+    // The last of the root and its children to be shut down ends the root.
+    if root.pointee.childCount == 0, root.cache.state == .shutDown { shutDownRoot(root) }
+    pointee.registry.lock.unlock()
+    released.free(to: self)
+    if isTypeSafe { startBarrierBatch() }
+  }
+
+  /// When the barrier is over: the release of a type-safe cache.
+  func releaseAfterBarrier(_ cache: Pointer<Cache>) {
+    var released = ReleasedDescriptors()
+    pointee.registry.lock.lock()
+    invariant(cache.state == .awaitingBarrier, "release: a cache that awaits no barrier")
     if cache.isRoot {
-      // The last of the root and its children to be shut down releases the root.
-      if cache.pointee.root.pointee.childCount == 0 { releaseRoot(cache.pointee.root) }
+      releaseRoot(cache.pointee.root)
     } else {
-      shutDownChild(cache, released: &released)
+      pointee.registry.childCachesAwaitingBarrier -= 1
+      releaseChild(cache, released: &released)
     }
     pointee.registry.lock.unlock()
     released.free(to: self)
   }
 
   private func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
-    let root = cache.pointee.root
-    let group = cache.pointee.group!
     cache.allNode.unlink()
     cache.siblingNode.unlink()
     cache.groupNode.unlink()
-    root.pointee.childCount -= 1
-    group.pointee.cacheCount -= 1
+    cache.pointee.root.pointee.childCount -= 1
     pointee.registry.childCachesShutDown += 1
-    if root.pointee.childCount == 0, root.cache.state == .shutDown { releaseRoot(root) }
+    if cache.pointee.root.pointee.isTypeSafe {
+      pointee.registry.childCachesAwaitingBarrier += 1
+      awaitBarrier(cache)
+    } else {
+      releaseChild(cache, released: &released)
+    }
+  }
+
+  /// Under the registry lock: a child that nothing refers to but, perhaps, holders of its group.
+  private func releaseChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
+    let group = cache.pointee.group!
+    group.pointee.cacheCount -= 1
     if group.pointee.handles.load(ordering: .acquiring) == 0 {
       pointee.registry.childCachesReleased += 1
       released.add(cache)
@@ -85,11 +108,16 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Under the registry lock.
-  private func releaseRoot(_ root: Pointer<RootCache>) {
+  /// Under the registry lock: a root whose children are all shut down, as it is itself.
+  private func shutDownRoot(_ root: Pointer<RootCache>) {
     root.cache.allNode.unlink()
     root.rootNode.unlink()
     pointee.registry.rootCount -= 1
+    if root.pointee.isTypeSafe { awaitBarrier(root.cache) } else { releaseRoot(root) }
+  }
+
+  /// Under the registry lock.
+  private func releaseRoot(_ root: Pointer<RootCache>) {
     pointee.registry.rootCachesReleased += 1
     pointee.registry.freeRootIndex(root.pointee.index)
     let sums = root.pointee.sums
@@ -107,7 +135,8 @@ extension Allocator {
   /// is served any more, its name can be used again at once, its memory goes back soon. Waits for
   /// no fence and no worker. Nobody may use the root while this runs or afterwards.
   ///
-  /// O(children), under the registry lock for 64 of them at a time.
+  /// O(children), under the registry lock for 64 of them at a time. Objects that
+  /// `freeAfterGracePeriod` has are nobody's, and hold it up for no longer than their grace period.
   ///
   /// - Throws: `.cacheBusy(objects:)` with the number of live objects, of the root and all its
   ///   children, and nothing has changed; `.cacheDestroyed` if another thread destroys it.
@@ -126,10 +155,12 @@ extension Allocator {
     state.notePending()
     state.pointee.registry.lock.unlock()
     state.kickWorkers()
+    // What waits to be free is this cache's, perhaps: no gathering.
+    if state.hasDeferredFrees { state.kickCallbackWorker(isHurried: true) }
   }
 
   /// Objects of a root and its children that users have: those out of their slabs less those in
-  /// sheaves.
+  /// sheaves and those that wait for a grace period to be free.
   package func liveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
@@ -149,7 +180,7 @@ extension Allocator {
         }
       }
     }
-    return live
+    return live - root.sum(RootCache.Sum.deferred)
   }
 }
 

@@ -44,7 +44,7 @@ extension Pointer where Pointee == AllocatorState {
   var isForking: Bool { pointee.forkGate.isForking.load(ordering: .relaxed) }
 
   /// Holding no lock: lets a fork go first.
-  fileprivate func waitForFork() {
+  func waitForFork() {
     for _ in 0..<ForkGate.waits {
       let ticket = pointee.forkGate.over.prepare()
       guard pointee.forkGate.isForking.load(ordering: .relaxed) else {
@@ -57,6 +57,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Takes every lock at a moment at which nobody has anything in hand. O(caches).
   func lockForFork() {
+    guard !isCallbackWorker else { fatal("fork: called from a callback (deadlock)") }
     for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].lock() }
     pointee.forkGate.isForking.store(true, ordering: .relaxed)
     while true {
@@ -71,7 +72,11 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   func unlockAfterFork(inChild: Bool) {
-    if inChild { forgetWorkers() }
+    if inChild {
+      forgetWorkers()
+      forgetCallbackWorkers()
+      resetReadersAfterFork()
+    }
     unlockEverything(inChild: inChild)
     for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].unlock() }
     pointee.forkGate.isForking.store(false, ordering: .relaxed)
@@ -80,9 +85,14 @@ extension Pointer where Pointee == AllocatorState {
 
   /// In the lock order.
   private func lockEverything() {
+    pointee.callbacks.deferred.lock.lock()
+    pointee.callbacks.barrier.lock.lock()
     pointee.registry.lock.lock()
     forEachCache { $0.pointee.lock.lock() }
     pointee.lifecycle.workers.lock.lock()
+    for index in 0..<pointee.callbacks.queueCount { callbackQueue(index).pointee.lock.lock() }
+    pointee.callbacks.workers.lock.lock()
+    pointee.readers.tracking.lock.lock()
     pointee.pages.lock.lock()
     pointee.region.prepareForFork()
   }
@@ -90,9 +100,14 @@ extension Pointer where Pointee == AllocatorState {
   private func unlockEverything(inChild: Bool) {
     pointee.region.resumeAfterFork(inChild: inChild)
     pointee.pages.lock.unlock()
+    pointee.readers.tracking.lock.unlock()
+    pointee.callbacks.workers.lock.unlock()
+    for index in 0..<pointee.callbacks.queueCount { callbackQueue(index).pointee.lock.unlock() }
     pointee.lifecycle.workers.lock.unlock()
     forEachCache { $0.pointee.lock.unlock() }
     pointee.registry.lock.unlock()
+    pointee.callbacks.barrier.lock.unlock()
+    pointee.callbacks.deferred.lock.unlock()
   }
 }
 

@@ -4,10 +4,10 @@
 //   offline(group)  -> offline batch --\
 //                                       > fence worker: one fence for the whole batch
 //   destroy(root)   -> root batch -----/
-//   last free       -> destroy queue ---> destroy worker: shutdown, release
+//   last free       -> destroy queue ---> destroy worker: shutdown; plain: release
+//                                             type-safe: barrier batch -> barrier -> release
 //
-// Nobody who puts something in waits for anything but the registry lock. Type-safe caches will get
-// their barrier batch behind the destroy worker.
+// Nobody who puts something in waits for anything but the registry lock.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -21,7 +21,9 @@ struct Lifecycle: ~Copyable {
 
   /// The last of the dying caches, chained by `nextInChain`; pushed without a lock.
   let destroyQueue = Atomic<UInt>(0)
-  /// Groups and caches that are on a batch or queue, or with a worker.
+  /// Type-safe caches between shutdown and release.
+  var barrierBatch = BarrierBatch()
+  /// Groups and caches that are on a batch or queue, or with a worker; not those that await a barrier.
   let pending = Atomic<Int>(0)
   /// Signalled when `pending` falls to 0.
   let drained = EventCount()
@@ -83,16 +85,23 @@ extension Pointer where Pointee == AllocatorState {
 }
 
 extension Allocator {
-  /// Waits until everything that has ended so far is done: fenced, drained, and what has no live
-  /// object released. Endings that live objects hold up are not waited for. For tests and tools.
+  /// Waits until everything that has ended so far is done: deferred frees and callbacks run, caches
+  /// fenced and drained, and what has no live object released. Endings that live objects hold up are
+  /// not waited for; read-side sections that are open are. For tests and tools.
   package func waitUntilDrained() {
+    if state.pendingCallbacks > 0 || state.hasDeferredFrees { barrier() }
     while true {
       let ticket = state.pointee.lifecycle.drained.prepare()
-      if state.pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) == 0 {
+      if state.pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) == 0,
+        state.pointee.lifecycle.barrierBatch.count.load(ordering: .sequentiallyConsistent) == 0
+      {
         state.pointee.lifecycle.drained.cancel()
         return
       }
       state.hurryWorkers()
+      if state.pointee.lifecycle.barrierBatch.count.load(ordering: .relaxed) > 0 {
+        state.hurryCallbackWorkers()
+      }
       // Bounded, so that a worker that could not be started is tried again.
       state.pointee.lifecycle.drained.wait(ticket, nanoseconds: 100_000_000)
     }

@@ -105,7 +105,8 @@ extension Pointer where Pointee == AllocatorState {
     let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
     let destroyed = runDestroyQueue()
-    guard fenced || destroyed else { return false }
+    let released = runBarrierBatch()
+    guard fenced || destroyed || released else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true
@@ -152,6 +153,7 @@ extension Pointer where Pointee == AllocatorState {
     // Announced before the last look, as `notePending` counts before it looks at this.
     pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
     if pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) != 0
+      || pointee.lifecycle.barrierBatch.isMarked.load(ordering: .sequentiallyConsistent)
       || pointee.pages.hasExcess.load(ordering: .sequentiallyConsistent)
       || pointee.lifecycle.workers.isStopping.load(ordering: .acquiring)
     {

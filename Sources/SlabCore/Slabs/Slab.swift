@@ -17,7 +17,8 @@ internal import SlabPlatform
 package struct Slab: ~Copyable {
   /// The owner, set once.
   let cache: Pointer<Cache>
-  /// Neighbours on the cache's partial list; `next` also chains slabs that are on their way back.
+  /// Neighbours on the cache's partial list; `next` also chains slabs that are on their way back. The
+  /// two words are the callback's head while the slab of a type-safe cache waits for a grace period.
   var next: Pointer<Slab>? = nil
   var previous: Pointer<Slab>? = nil
   /// Where the run begins.
@@ -52,6 +53,15 @@ package struct Slab: ~Copyable {
 }
 
 extension Pointer where Pointee == Slab {
+  private static var callbackOffset: UInt { 8 }
+
+  var callback: Pointer<GracePeriodCallback> {
+    Pointer<GracePeriodCallback>(nonzeroAddress: address + Self.callbackOffset)
+  }
+
+  /// The slab whose callback's head is there.
+  init(callback: UInt) { self.init(nonzeroAddress: callback - Self.callbackOffset) }
+
   private var freeBits: Words { Words(at: address + 40) }
 
   var hasFreeObjects: Bool { pointee.inUse < pointee.objectCount }

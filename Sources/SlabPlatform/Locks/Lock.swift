@@ -66,6 +66,10 @@ package struct Lock: ~Copyable {
     if state.exchange(0, ordering: .releasing) == 2 { Self.wakeOne(address) }
   }
 
+  /// In a child of fork: makes a lock free whose holder, another thread of the parent, is gone. Only
+  /// for locks that guard nothing but time.
+  package borrowing func resetAfterFork() { state.store(0, ordering: .releasing) }
+
   @usableFromInline @inline(never)
   static func wakeOne(_ address: UInt) { try? SystemCall.futexWake(at: address, count: 1) }
 

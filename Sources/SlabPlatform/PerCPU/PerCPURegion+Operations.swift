@@ -109,6 +109,37 @@ extension PerCPURegion {
     return Int(sum)
   }
 
+  /// Adds to the running slot's copy of the counter whose copy for slot 0 is at `first`, and is a full
+  /// barrier where there is no membarrier that would spare it: nothing before it is done after it, nor
+  /// the other way round.
+  package func addOrdered(_ delta: Int, toCounterAt first: UInt) {
+    switch mode {
+    case .restartableSequences:
+      slab_counter_add(first, Int64(delta))
+    case .lockedSlots:
+      AtomicWord(at: address(first, onSlot: runningSlot)).addOrdered(Int64(delta))
+    }
+  }
+
+  /// The partner of counters that change without a barrier: whatever another thread did before a
+  /// change that is not seen afterwards, it did after everything that the caller did before this.
+  ///
+  /// - Throws: the error of membarrier. Then nothing is ordered.
+  package func orderCounters() throws(Errno) {
+    switch mode {
+    case .restartableSequences: try SystemCall.membarrier(.privateExpeditedRseq)
+    case .lockedSlots: atomicMemoryFence(ordering: .sequentiallyConsistent)
+    }
+  }
+
+  /// A slot that the caller ran on a moment ago: where to put something, not whose it is.
+  package var recentSlot: Int {
+    switch mode {
+    case .restartableSequences: min(Int(slab_recent_cpu()), slotCount - 1)
+    case .lockedSlots: runningSlot
+    }
+  }
+
   /// Waits until no operation runs that may have read an older value of any sheaf word.
   ///
   /// One fence serves any number of words that were closed before it: 0.3 to 10 µs. It orders the

@@ -6,24 +6,50 @@ internal import CSlabPlatform
 /// Writes `slab: <message>` to standard error and aborts.
 @usableFromInline @inline(never)
 package func fatal(_ message: StaticString) -> Never {
-  // In one call, so that the lines of two threads do not mix.
-  var line = InlineArray<256, UInt8>(repeating: 0)
-  var count = 0
-  append("slab: ", to: &line, &count)
-  append(message, to: &line, &count)
-  append("\n", to: &line, &count)
-  // SAFETY: write(2) reads `count` bytes of the line.
-  _ = unsafe line.span.withUnsafeBytes { bytes in unsafe slab_write(2, bytes.baseAddress, count) }
-  slab_abort()
+  var line = ErrorLine()
+  line.append(message)
+  line.end()
 }
 
-private func append(
-  _ text: StaticString, to line: inout InlineArray<256, UInt8>, _ count: inout Int
-) {
-  // SAFETY: static strings are immortal; the index is below their count.
-  for index in 0..<text.utf8CodeUnitCount where count < 256 {
-    line[count] = unsafe text.utf8Start[index]
+/// A line for standard error, of at most 256 bytes, written by one write(2), so that the lines of two
+/// threads do not mix.
+package struct ErrorLine {
+  private var bytes = InlineArray<256, UInt8>(repeating: 0)
+  private var count = 0
+
+  /// Begins with `slab: `.
+  package init() { append("slab: ") }
+
+  package mutating func append(_ text: StaticString) {
+    // SAFETY: static strings are immortal; the index is below their count.
+    for index in 0..<text.utf8CodeUnitCount { append(unsafe text.utf8Start[index]) }
+  }
+
+  package mutating func append(_ number: UInt64) {
+    if number >= 10 { append(number / 10) }
+    append(UInt8(ascii: "0") + UInt8(number % 10))
+  }
+
+  private mutating func append(_ byte: UInt8) {
+    guard count < 255 else { return }
+    bytes[count] = byte
     count += 1
+  }
+
+  /// Writes the line and ends the process, as `fatal`.
+  package mutating func end() -> Never {
+    write()
+    slab_abort()
+  }
+
+  /// Writes the line and its end.
+  package mutating func write() {
+    bytes[count] = UInt8(ascii: "\n")
+    let length = count + 1
+    // SAFETY: write(2) reads `length` bytes of the line, which has 256.
+    _ = unsafe bytes.span.withUnsafeBytes { bytes in
+      unsafe slab_write(2, bytes.baseAddress, length)
+    }
   }
 }
 

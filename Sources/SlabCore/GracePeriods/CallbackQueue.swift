@@ -1,0 +1,196 @@
+// Callbacks that wait for a grace period (call_rcu), in a queue per slot of the CPU layer:
+//
+//   incoming   pushed by `call`, without a lock, newest first
+//   waiting    for the grace period `cookie`; oldest first
+//   ready      the grace period is over; oldest first
+//   running    taken from `ready` by the worker that runs them
+//
+// A callback only moves down, and each queue has one worker, so the callbacks of a queue run in the
+// order in which they came. Those of different queues are not ordered: that is what `barrier` is for.
+
+internal import SlabPlatform
+internal import Synchronization
+
+/// The head of a callback: stands in the object that is to be freed, or anywhere; 16 bytes that
+/// belong to the queue from `call` until the function is called.
+@safe
+package struct GracePeriodCallback: ~Copyable {
+  var next: Pointer<GracePeriodCallback>? = nil
+  var function: Function? = nil
+
+  /// Gets the address of the head. It may free what the head stands in, call, offline, destroy; it
+  /// must not wait for a barrier, and not fork (both end the process). While it blocks, the other
+  /// callbacks of its worker wait, and so does every barrier and every fork. It cannot throw.
+  package typealias Function = @convention(c) (UnsafeMutableRawPointer) -> Void
+
+  package init() {}
+}
+
+/// A queue's list, first in first out.
+struct CallbackList: ~Copyable {
+  var first: Pointer<GracePeriodCallback>? = nil
+  var last: Pointer<GracePeriodCallback>? = nil
+
+  mutating func append(_ callback: Pointer<GracePeriodCallback>) {
+    callback.pointee.next = nil
+    if let last { last.pointee.next = callback } else { first = callback }
+    last = callback
+  }
+
+  mutating func popFirst() -> Pointer<GracePeriodCallback>? {
+    guard let callback = first else { return nil }
+    first = callback.pointee.next
+    if first == nil { last = nil }
+    return callback
+  }
+}
+
+struct CallbackQueue: ~Copyable {
+  /// The head of the barrier, which is in at most one list. First: its address is the queue's.
+  var barrier = GracePeriodCallback()
+  let allocator: Pointer<AllocatorState>
+  let incoming = Atomic<UInt>(0)
+  /// Callbacks in all four places.
+  let count = Atomic<Int>(0)
+
+  let lock = Lock()
+  // Under `lock`:
+  /// Whether `running` is being worked on.
+  var isRunning = false
+  var cookie: UInt64 = 0
+  var waiting = CallbackList()
+  var ready = CallbackList()
+  /// The worker's, while `isRunning`.
+  var running: Pointer<GracePeriodCallback>? = nil
+
+  init(allocator: Pointer<AllocatorState>) { self.allocator = allocator }
+
+  static var bytes: Int { 128 }
+  static var most: Int { 128 }
+  /// Callbacks that a worker takes at a time: what a fork waits for.
+  static var chunk: Int { 64 }
+  /// Every so many callbacks the worker is asked not to wait for more.
+  static var flood: Int { 2048 }
+  /// From here on `call` waits for a moment each time.
+  static var limit: Int { 1 << 18 }
+  static var throttleNanoseconds: UInt64 { 200_000 }
+}
+
+extension Pointer where Pointee == CallbackQueue {
+  /// Puts a callback in. True if somebody must be told: the queue was empty, or is flooded.
+  func push(_ callback: Pointer<GracePeriodCallback>) -> Bool {
+    var head = pointee.incoming.load(ordering: .relaxed)
+    while true {
+      callback.pointee.next = Pointer<GracePeriodCallback>(address: head)
+      // Releasing: pairs with the acquiring exchange in `adopt`. Sequentially consistent, as the
+      // worker's announcement that it falls asleep: one of the two sees the other.
+      let (done, now) = pointee.incoming.compareExchange(
+        expected: head, desired: callback.address, ordering: .sequentiallyConsistent)
+      if done { break }
+      head = now
+    }
+    let count = pointee.count.add(1, ordering: .relaxed).newValue
+    return head == 0 || count % CallbackQueue.flood == 0
+  }
+
+  /// Moves what came in to `waiting`, if nothing waits yet. The cookie that is waited for, or 0.
+  func adopt() -> UInt64 {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    if pointee.waiting.first == nil {
+      var newest = Pointer<GracePeriodCallback>(
+        address: pointee.incoming.exchange(0, ordering: .acquiring))
+      guard newest != nil else { return 0 }
+      // After the exchange: the grace period must begin after every callback was queued.
+      pointee.cookie = pointee.allocator.gracePeriodSnapshot()
+      pointee.waiting.last = newest
+      var first: Pointer<GracePeriodCallback>?
+      while let callback = newest {
+        newest = callback.pointee.next
+        callback.pointee.next = first
+        first = callback
+      }
+      pointee.waiting.first = first
+    }
+    return pointee.cookie
+  }
+
+  /// Runs what is ready, in chunks. The worker's. True if there was something.
+  func runReady() -> Bool {
+    let allocator = pointee.allocator
+    var any = false
+    while true {
+      if allocator.isForking { allocator.waitForFork() }
+      pointee.lock.lock()
+      guard !pointee.isRunning else {
+        // Somebody who could get no worker does this one's work.
+        pointee.lock.unlock()
+        return any
+      }
+      if let first = pointee.waiting.first, allocator.gracePeriodIsOver(pointee.cookie) {
+        if let last = pointee.ready.last {
+          last.pointee.next = first
+        } else {
+          pointee.ready.first = first
+        }
+        pointee.ready.last = pointee.waiting.last
+        pointee.waiting.first = nil
+        pointee.waiting.last = nil
+      }
+      let count = takeChunk()
+      guard count > 0 else {
+        pointee.lock.unlock()
+        return any
+      }
+      pointee.isRunning = true
+      allocator.takeInHand()
+      pointee.lock.unlock()
+      any = true
+      while let callback = pointee.running {
+        pointee.running = callback.pointee.next
+        // SAFETY: the head's memory is the queue's until now, and the function's from here on.
+        unsafe callback.pointee.function!(UnsafeMutableRawPointer(callback.unsafePointer))
+      }
+      pointee.lock.lock()
+      pointee.isRunning = false
+      pointee.lock.unlock()
+      pointee.count.subtract(count, ordering: .relaxed)
+      allocator.putDown()
+    }
+  }
+
+  /// Under the lock.
+  private func takeChunk() -> Int {
+    var count = 0
+    var last: Pointer<GracePeriodCallback>?
+    pointee.running = pointee.ready.first
+    while count < CallbackQueue.chunk, let callback = pointee.ready.popFirst() {
+      last = callback
+      count += 1
+    }
+    last?.pointee.next = nil
+    return count
+  }
+
+  /// Puts the barrier's head behind every callback that is in the queue: there, so that it waits for
+  /// no grace period that they need not wait for. False if the queue is empty.
+  func entrainBarrier() -> Bool {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    let head = Pointer<GracePeriodCallback>(of: &pointee.barrier)
+    if pointee.incoming.load(ordering: .sequentiallyConsistent) != 0 {
+      _ = push(head)
+      return true
+    }
+    guard pointee.waiting.first != nil || pointee.ready.first != nil || pointee.isRunning else {
+      return false
+    }
+    pointee.count.add(1, ordering: .relaxed)
+    if pointee.waiting.first != nil {
+      pointee.waiting.append(head)
+    } else {
+      pointee.ready.append(head)
+    }
+    return true
+  }
+}

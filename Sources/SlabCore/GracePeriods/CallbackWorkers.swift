@@ -1,0 +1,226 @@
+// The threads that wait for grace periods and run callbacks: at most a configured number, one by
+// default; queue i is worker i % limit's. Started when there is first something to do, asleep when
+// there is nothing, gone in a child of fork.
+
+internal import SlabPlatform
+internal import Synchronization
+
+struct CallbackWorkers: ~Copyable {
+  let limit: Int
+  let lock = Lock()
+  /// Under `lock`: bits of the workers that run.
+  var running: UInt8 = 0
+  /// Workers that will look at their queues again before they sleep for good.
+  let awake = Atomic<Int>(0)
+  let isStopping = Atomic<Bool>(false)
+  /// Times that somebody did not want callbacks to gather; each worker knows which it has seen.
+  let hurries = Atomic<UInt>(0)
+  /// Some queue is above its limit.
+  let isFlooded = Atomic<Bool>(false)
+  let wake = EventCount()
+  let ended = EventCount()
+  /// Signalled after each turn in which callbacks ran.
+  let turn = EventCount()
+  /// The workers' identities, so that one that waits for itself is found.
+  let identities = InlineArray<8, Atomic<UInt>> { _ in Atomic(0) }
+
+  static var most: Int { 8 }
+  /// How long callbacks gather when nobody waits.
+  static var lazyNanoseconds: UInt64 { 10_000_000 }
+
+  init(limit: Int) { self.limit = limit }
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Sees to it that the workers look at their queues: at once if somebody waits or a queue is
+  /// flooded, else within 10 ms.
+  func kickCallbackWorker(isHurried: Bool = false) {
+    if isHurried {
+      pointee.callbacks.workers.hurries.add(1, ordering: .sequentiallyConsistent)
+    }
+    // Sequentially consistent: see `CallbackQueue.push`.
+    if pointee.callbacks.workers.awake.load(ordering: .sequentiallyConsistent)
+      == pointee.callbacks.workers.limit
+    {
+      if isHurried { pointee.callbacks.workers.wake.signal() }
+      return
+    }
+    startCallbackWorkers()
+    pointee.callbacks.workers.wake.signal()
+  }
+
+  @inline(never)
+  private func startCallbackWorkers() {
+    pointee.callbacks.workers.lock.lock()
+    defer { pointee.callbacks.workers.lock.unlock() }
+    guard !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
+    for index in 0..<pointee.callbacks.workers.limit {
+      let bit: UInt8 = 1 << UInt8(index)
+      guard pointee.callbacks.workers.running & bit == 0 else { continue }
+      // Where the system gives no thread, the callbacks wait for the next kick, or for somebody who
+      // waits for them and runs them himself.
+      do {
+        // The index rides in the low bits, which the state's alignment leaves free.
+        try unsafe SystemCall.startThread(
+          { argument in
+            let word = UInt(bitPattern: argument)
+            Pointer<AllocatorState>(address: word & ~7)!.runCallbackWorker(Int(word & 7))
+            return nil
+          }, argument: address | UInt(index))
+        pointee.callbacks.workers.running |= bit
+      } catch {}
+    }
+  }
+
+  private func runCallbackWorker(_ index: Int) {
+    pointee.callbacks.workers.identities[index].store(Threads.identity, ordering: .relaxed)
+    pointee.callbacks.workers.awake.add(1, ordering: .sequentiallyConsistent)
+    var seen: UInt = 0
+    while true {
+      if hasCallbacks(for: index) {
+        pauseCallbackWorker(&seen)
+        takeTurn(index)
+      } else if pointee.callbacks.workers.isStopping.load(ordering: .acquiring) {
+        break
+      } else {
+        sleepUntilKicked(index)
+      }
+    }
+    pointee.callbacks.workers.lock.lock()
+    pointee.callbacks.workers.running &= ~(1 << UInt8(index))
+    pointee.callbacks.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
+    pointee.callbacks.workers.identities[index].store(0, ordering: .relaxed)
+    // Signalled under the lock: whoever waits takes it before he unmaps us.
+    pointee.callbacks.workers.ended.signal()
+    pointee.callbacks.workers.lock.unlock()
+  }
+
+  /// One grace period for all that has come, then all that is ready.
+  private func takeTurn(_ index: Int) {
+    flushDeferredFreesLazily(index)
+    var cookie: UInt64 = 0
+    forEachQueue(of: index) { cookie = max(cookie, $0.adopt()) }
+    if cookie > 0 { waitForGracePeriod(cookie) }
+    pausePoint(.beforeCallbacks)
+    var any = false
+    forEachQueue(of: index) { if $0.runReady() { any = true } }
+    if any {
+      if pointee.callbacks.workers.isFlooded.load(ordering: .relaxed),
+        pendingCallbacks < CallbackQueue.limit / 2
+      {
+        pointee.callbacks.workers.isFlooded.store(false, ordering: .relaxed)
+      }
+      pointee.callbacks.workers.turn.signal()
+    }
+  }
+
+  private func forEachQueue(of index: Int, _ body: (Pointer<CallbackQueue>) -> Void) {
+    var queue = index
+    while queue < pointee.callbacks.queueCount {
+      body(callbackQueue(queue))
+      queue += pointee.callbacks.workers.limit
+    }
+  }
+
+  private func hasCallbacks(for index: Int) -> Bool {
+    if index == 0, hasDeferredFrees { return true }
+    var count = 0
+    forEachQueue(of: index) { queue in
+      // The count is raised a moment after the push: look at both.
+      if queue.pointee.incoming.load(ordering: .sequentiallyConsistent) != 0 { count += 1 }
+      count += queue.pointee.count.load(ordering: .sequentiallyConsistent)
+    }
+    return count > 0
+  }
+
+  /// Lets callbacks gather, unless somebody has been in a hurry since the last time.
+  private func pauseCallbackWorker(_ seen: inout UInt) {
+    let ticket = pointee.callbacks.workers.wake.prepare()
+    let before = seen
+    seen = pointee.callbacks.workers.hurries.load(ordering: .sequentiallyConsistent)
+    if seen != before
+      || pointee.callbacks.workers.isStopping.load(ordering: .acquiring)
+    {
+      pointee.callbacks.workers.wake.cancel()
+    } else {
+      pointee.callbacks.workers.wake.wait(
+        ticket, nanoseconds: CallbackWorkers.lazyNanoseconds)
+      seen = pointee.callbacks.workers.hurries.load(ordering: .sequentiallyConsistent)
+    }
+  }
+
+  private func sleepUntilKicked(_ index: Int) {
+    let ticket = pointee.callbacks.workers.wake.prepare()
+    // Announced before the last look, as `push` puts in before it looks at this.
+    pointee.callbacks.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
+    if hasCallbacks(for: index)
+      || pointee.callbacks.workers.isStopping.load(ordering: .acquiring)
+    {
+      pointee.callbacks.workers.wake.cancel()
+    } else {
+      pointee.callbacks.workers.wake.wait(ticket)
+    }
+    pointee.callbacks.workers.awake.add(1, ordering: .sequentiallyConsistent)
+  }
+
+  /// Above the limit: waits until a turn is over, 0.2 ms at most, since the caller may be what the
+  /// turn waits for.
+  func throttle() {
+    let ticket = pointee.callbacks.workers.turn.prepare()
+    pointee.callbacks.workers.turn.wait(
+      ticket, nanoseconds: CallbackQueue.throttleNanoseconds)
+  }
+
+  /// Hurries the workers; if there is none and none can be had, does their work here.
+  func hurryCallbackWorkers() {
+    kickCallbackWorker(isHurried: true)
+    pointee.callbacks.workers.lock.lock()
+    let isAlone = pointee.callbacks.workers.running == 0
+    pointee.callbacks.workers.lock.unlock()
+    guard isAlone, !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
+    for index in 0..<pointee.callbacks.workers.limit { takeTurn(index) }
+  }
+
+  /// Whether this thread runs callbacks.
+  var isCallbackWorker: Bool {
+    let identity = Threads.identity
+    for index in 0..<pointee.callbacks.workers.limit
+    where pointee.callbacks.workers.identities[index].load(ordering: .relaxed) == identity {
+      return true
+    }
+    return false
+  }
+
+  /// Ends the workers after the callbacks that there are. Waits for them.
+  func stopCallbackWorkers() {
+    hurryCallbackWorkers()
+    pointee.callbacks.workers.isStopping.store(true, ordering: .releasing)
+    while true {
+      let ticket = pointee.callbacks.workers.ended.prepare()
+      pointee.callbacks.workers.lock.lock()
+      let running = pointee.callbacks.workers.running
+      pointee.callbacks.workers.lock.unlock()
+      if running == 0 {
+        pointee.callbacks.workers.ended.cancel()
+        return
+      }
+      pointee.callbacks.workers.wake.signal()
+      pointee.callbacks.workers.ended.wait(
+        ticket, nanoseconds: CallbackWorkers.lazyNanoseconds)
+    }
+  }
+
+  /// In a child of fork: the threads were the parent's. What they had is queued, and nobody pushes to
+  /// a queue that looks empty without a kick.
+  func forgetCallbackWorkers() {
+    pointee.callbacks.workers.running = 0
+    pointee.callbacks.workers.awake.store(0, ordering: .relaxed)
+    for index in 0..<CallbackWorkers.most {
+      pointee.callbacks.workers.identities[index].store(0, ordering: .relaxed)
+    }
+    pointee.callbacks.workers.wake.resetAfterFork()
+    pointee.callbacks.workers.ended.resetAfterFork()
+    pointee.callbacks.workers.turn.resetAfterFork()
+    pointee.callbacks.barrier.done.resetAfterFork()
+  }
+}

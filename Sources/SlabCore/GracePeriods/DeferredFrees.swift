@@ -1,0 +1,239 @@
+// Freeing after a grace period, without a head (kvfree_rcu; reference f.5): the addresses gather on a
+// sheaf of their own, per CPU, by the same restartable sequence as a plain free; a full one is moved
+// to a page of addresses, and the page is one callback. So a grace period, and all that a callback
+// costs, is shared by up to 512 objects.
+//
+// `Sum.deferred` of each root counts its objects that are on their way, so that `destroy` knows that
+// nobody has them. The count is raised before the object is pushed, and falls before it is freed.
+
+internal import SlabPlatform
+internal import Synchronization
+
+struct DeferredFrees: ~Copyable {
+  /// The sheaf; opened by the first deferred free.
+  var words = SheafWords()
+  /// Something may be on the sheaf.
+  let isUsed = Atomic<Bool>(false)
+  /// Pages that wait.
+  let pages = Atomic<Int>(0)
+  let lock = Lock()
+  /// Under `lock`: whether there is a sheaf.
+  var isOpen = false
+
+  /// Every so many pages the worker is asked not to wait for more; from so many on, whoever fills one
+  /// waits for a moment.
+  static var flood: Int { 8 }
+  static var limit: Int { 512 }
+
+  static var sheafClass: Int { PerCPURegion.sheafClassCount - 1 }
+}
+
+/// A page of addresses that waits for a grace period.
+struct DeferredPage: ~Copyable {
+  /// First: its address is the page's.
+  var callback = GracePeriodCallback()
+  let allocator: Pointer<AllocatorState>
+  var count = 0
+  // Behind it, `count` addresses.
+
+  init(allocator: Pointer<AllocatorState>) { self.allocator = allocator }
+
+  static var bytes: Int { 4112 }
+  static var capacity: Int { (bytes - 32) / 8 }
+}
+
+extension Pointer where Pointee == DeferredPage {
+  /// The addresses behind the fields.
+  var objects: UnsafeMutablePointer<UInt> {
+    // SAFETY: the page has room for `capacity` words there, aligned to 8.
+    unsafe UnsafeMutablePointer(bitPattern: address + 32).unsafelyUnwrapped
+  }
+
+  func queue() {
+    let allocator = pointee.allocator
+    let head = Pointer<GracePeriodCallback>(nonzeroAddress: address)
+    let pages = allocator.pointee.callbacks.deferred.pages.add(1, ordering: .relaxed).newValue
+    unsafe allocator.call(head, freeDeferredPage)
+    if pages % DeferredFrees.flood == 0 { allocator.kickCallbackWorker(isHurried: true) }
+  }
+}
+
+private func freeDeferredPage(_ head: UnsafeMutableRawPointer) {
+  // SAFETY: the head is the first field of its page.
+  let page = unsafe Pointer<DeferredPage>(head.assumingMemoryBound(to: DeferredPage.self))
+  let state = page.pointee.allocator
+  // SAFETY: the first `count` addresses are initialised.
+  unsafe state.freeDeferred(
+    UnsafeMutableBufferPointer(start: page.objects, count: page.pointee.count))
+  state.freeInternal(page.address)
+  state.pointee.callbacks.deferred.pages.subtract(1, ordering: .relaxed)
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// After their grace period: runs of objects of one cache go together.
+  fileprivate func freeDeferred(_ objects: UnsafeMutableBufferPointer<UInt>) {
+    let allocator = Allocator(state: self)
+    var start = 0
+    while start < objects.count {
+      let cache = unsafe allocator.cache(of: objects[start])!
+      var end = start + 1
+      while end < objects.count, unsafe allocator.cache(of: objects[end]) == cache { end += 1 }
+      // Before the objects are free: afterwards the cache may be gone.
+      cache.pointee.root.add(start - end, to: RootCache.Sum.deferred)
+      unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
+      start = end
+    }
+  }
+
+  /// Whether something may be on the sheaf.
+  var hasDeferredFrees: Bool {
+    pointee.callbacks.deferred.isUsed.load(ordering: .sequentiallyConsistent)
+  }
+
+  /// The sheaf had no room, or there is none.
+  @inline(never)
+  fileprivate func deferSlowly(_ object: UInt) {
+    if isForking { waitForFork() }
+    pointee.callbacks.deferred.lock.lock()
+    if !pointee.callbacks.deferred.isOpen { openDeferredSheaf() }
+    let words = Pointer<SheafWords>(of: &pointee.callbacks.deferred.words)
+    guard let page = makePage() else {
+      pointee.callbacks.deferred.lock.unlock()
+      return freeWithoutPage(object)
+    }
+    // SAFETY: the page has room for `capacity` addresses.
+    let room = unsafe UnsafeMutableBufferPointer(
+      start: page.objects, count: DeferredPage.capacity)
+    page.pointee.count = unsafe pointee.region.popBatch(
+      words, into: UnsafeMutableBufferPointer(rebasing: room[1...]))
+    unsafe page.objects[0] = object
+    page.pointee.count += 1
+    page.queue()
+    pointee.callbacks.deferred.lock.unlock()
+    if pointee.callbacks.deferred.pages.load(ordering: .relaxed) >= DeferredFrees.limit {
+      throttle()
+    }
+  }
+
+  /// Without memory for a page the caller waits for the grace period himself.
+  private func freeWithoutPage(_ object: UInt) {
+    waitForGracePeriod(gracePeriodSnapshot())
+    unsafe withOneObject(object) { unsafe freeDeferred($0) }
+  }
+
+  private func withOneObject(
+    _ object: UInt, _ body: (UnsafeMutableBufferPointer<UInt>) -> Void
+  ) {
+    var object = object
+    // SAFETY: the buffer is the one variable.
+    unsafe withUnsafeMutablePointer(to: &object) { pointer in
+      unsafe body(UnsafeMutableBufferPointer(start: pointer, count: 1))
+    }
+  }
+
+  private func makePage() -> Pointer<DeferredPage>? {
+    guard
+      let address = try? allocateInternal(bytes: DeferredPage.bytes),
+      let page = Pointer<DeferredPage>(address: address)
+    else { return nil }
+    // SAFETY: the object is ours and large enough.
+    unsafe page.unsafePointer.initialize(to: DeferredPage(allocator: self))
+    return page
+  }
+
+  /// Under the lock: makes the sheaf, or opens it again. Without memory every deferred free is slow.
+  private func openDeferredSheaf() {
+    guard let first = region.allocateSheaf(ofClass: DeferredFrees.sheafClass) else { return }
+    let capacity = min(
+      DeferredPage.capacity - 1, PerCPURegion.sheafCapacity(ofClass: DeferredFrees.sheafClass))
+    _ = pointee.callbacks.deferred.words.exchange(
+      SheafWord(first: first, capacity: capacity), mode: pointee.region.mode)
+    pointee.callbacks.deferred.isOpen = true
+  }
+
+  /// Gives the sheaf's memory back; the next deferred free makes it again.
+  func releaseDeferredSheaf() {
+    flushDeferredFrees()
+    pointee.callbacks.deferred.lock.lock()
+    defer { pointee.callbacks.deferred.lock.unlock() }
+    guard pointee.callbacks.deferred.isOpen, !hasDeferredFrees else { return }
+    let mode = pointee.region.mode
+    let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
+    do { try pointee.region.fence() } catch {
+      _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
+      return
+    }
+    for slot in 0..<pointee.region.slotCount { drainDeferred(word.first, onSlot: slot) }
+    region.freeSheaf(word.first, ofClass: DeferredFrees.sheafClass)
+    pointee.callbacks.deferred.isOpen = false
+  }
+
+  /// Moves everything that is on the sheaf, on any CPU, to pages: one fence. Then the callbacks are
+  /// queued, and a barrier waits for them.
+  func flushDeferredFrees() {
+    guard hasDeferredFrees else { return }
+    pointee.callbacks.deferred.lock.lock()
+    defer { pointee.callbacks.deferred.lock.unlock() }
+    // Before the sheaf is closed: who pushes after this sets it again.
+    pointee.callbacks.deferred.isUsed.store(false, ordering: .sequentiallyConsistent)
+    guard pointee.callbacks.deferred.isOpen else { return }
+    let mode = pointee.region.mode
+    let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
+    do { try pointee.region.fence() } catch {
+      // Without a fence a sequence may still be at work in it; it stays what it was.
+      _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
+      pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
+      return
+    }
+    for slot in 0..<pointee.region.slotCount { drainDeferred(word.first, onSlot: slot) }
+    _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
+  }
+
+  private func drainDeferred(_ first: UInt, onSlot slot: Int) {
+    let sheaf = Words(at: pointee.region.address(first, onSlot: slot))
+    let count = Int(sheaf[0]) / 8
+    guard count > 0 else { return }
+    if let page = makePage() {
+      // SAFETY: a sheaf has at most one address less than a page.
+      for index in 0..<count { unsafe page.objects[index] = UInt(sheaf[index + 1]) }
+      page.pointee.count = count
+      sheaf[0] = 0
+      page.queue()
+    } else {
+      waitForGracePeriod(gracePeriodSnapshot())
+      for index in 1...count {
+        unsafe withOneObject(UInt(sheaf[index])) { unsafe freeDeferred($0) }
+      }
+      sheaf[0] = 0
+    }
+  }
+
+  /// A turn of worker 0: what lay on the sheaf for a turn is moved on.
+  func flushDeferredFreesLazily(_ worker: Int) {
+    if worker == 0 { flushDeferredFrees() }
+  }
+}
+
+extension Allocator {
+  /// Frees an object after a grace period (kvfree_rcu): to readers it stays what it is until their
+  /// sections end. A restartable sequence; every 500 objects an allocation. With over 260,000 objects
+  /// waiting, every 500th call waits for 0.2 ms at most. It waits for a grace period only where there is
+  /// no memory for a page of addresses; so not inside a section. The object counts
+  /// as live, and stays charged, until it is free; `destroy` of its cache is not refused for it.
+  package func freeAfterGracePeriod(_ object: UInt) {
+    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
+    cache.pointee.root.add(1, to: RootCache.Sum.deferred)
+    let words = Pointer<SheafWords>(of: &state.pointee.callbacks.deferred.words)
+    switch state.pointee.region.push(words, object) {
+    case .done: break
+    case .full: state.deferSlowly(object)
+    case .doubleFree: Pointer<Cache>.reportDoubleFree()
+    }
+    // After the push: pairs with the flush, which clears it first. Acquiring: the look comes after
+    // the sequence's look at the word, which the flush opened again after that.
+    atomicMemoryFence(ordering: .acquiring)
+    guard !state.pointee.callbacks.deferred.isUsed.load(ordering: .relaxed) else { return }
+    state.pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
+    state.kickCallbackWorker()
+  }
+}

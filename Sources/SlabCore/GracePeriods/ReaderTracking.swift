@@ -1,0 +1,106 @@
+// Who reads: with `tracksReaders` each open section has a record, so that a grace period that waits
+// too long can say where the oldest section began, and a thread that waits for its own section is
+// found before it hangs. It costs a lock and an allocation per section; without it a stall says how
+// many sections are open, and for how long.
+
+internal import SlabPlatform
+internal import Synchronization
+
+struct ReaderTracking: ~Copyable {
+  let lock = Lock()
+  /// Under `lock`: the newest record.
+  var newest: Pointer<ReaderRecord>? = nil
+}
+
+struct ReaderRecord: ~Copyable {
+  /// The neighbours, under the lock.
+  var older: Pointer<ReaderRecord>?
+  var newer: Pointer<ReaderRecord>? = nil
+  /// The section's `begun` counter.
+  let begun: UInt
+  /// 0 if it may end on another thread.
+  let thread: UInt
+  let nanoseconds: UInt64
+  let file: StaticString
+  let line: UInt32
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Counts a section and makes its record; `nil`, and nothing counted, without memory for it.
+  func track(begun: UInt, suspends: Bool, file: StaticString, line: UInt32) -> UInt? {
+    guard
+      let address = try? allocateInternal(bytes: MemoryLayout<ReaderRecord>.size),
+      let record = Pointer<ReaderRecord>(address: address)
+    else { return nil }
+    pointee.readers.tracking.lock.lock()
+    let older = pointee.readers.tracking.newest
+    // SAFETY: the object is ours and large enough.
+    unsafe record.unsafePointer.initialize(
+      to: ReaderRecord(
+        older: older, begun: begun, thread: suspends ? 0 : Threads.identity,
+        nanoseconds: SystemCall.monotonicNanoseconds, file: file, line: line))
+    older?.pointee.newer = record
+    pointee.readers.tracking.newest = record
+    pointee.readers.tracking.lock.unlock()
+    pointee.region.addOrdered(1, toCounterAt: begun)
+    return address
+  }
+
+  /// Forgets the record of a section that ends; its `begun` counter.
+  func untrack(record address: UInt) -> UInt {
+    pointee.readers.tracking.lock.lock()
+    var candidate = pointee.readers.tracking.newest
+    while let record = candidate, record.address != address { candidate = record.pointee.older }
+    guard let record = candidate else { fatal("reader: a section was ended that is not open") }
+    let begun = record.pointee.begun
+    if let newer = record.pointee.newer {
+      newer.pointee.older = record.pointee.older
+    } else {
+      pointee.readers.tracking.newest = record.pointee.older
+    }
+    record.pointee.older?.pointee.newer = record.pointee.newer
+    pointee.readers.tracking.lock.unlock()
+    freeInternal(address)
+    return begun
+  }
+
+  /// Appends where the oldest open section began, and when, as far as it is known.
+  func describeOldestSection(in line: inout ErrorLine) {
+    pointee.readers.tracking.lock.lock()
+    var oldest = pointee.readers.tracking.newest
+    while let record = oldest, let older = record.pointee.older { oldest = older }
+    if let record = oldest {
+      let age = SystemCall.monotonicNanoseconds &- record.pointee.nanoseconds
+      line.append("; the oldest began at ")
+      line.append(record.pointee.file)
+      line.append(":")
+      line.append(UInt64(record.pointee.line))
+      line.append(", ")
+      line.append(age / 1_000_000)
+      line.append(" ms ago")
+    }
+    pointee.readers.tracking.lock.unlock()
+  }
+
+  /// Ends the process if this thread would wait for a section of its own, where that is known.
+  func checkNotReading() {
+    guard pointee.readers.word.load(ordering: .relaxed) & ReaderSection.isTracked != 0 else {
+      return
+    }
+    let identity = Threads.identity
+    pointee.readers.tracking.lock.lock()
+    var record = pointee.readers.tracking.newest
+    while let open = record, open.pointee.thread != identity { record = open.pointee.older }
+    guard let own = record else {
+      pointee.readers.tracking.lock.unlock()
+      return
+    }
+    var line = ErrorLine()
+    line.append("reader: this thread would wait for its own section, which began at ")
+    line.append(own.pointee.file)
+    line.append(":")
+    line.append(UInt64(own.pointee.line))
+    line.append(" (deadlock)")
+    line.end()
+  }
+}

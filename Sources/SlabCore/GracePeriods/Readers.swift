@@ -1,0 +1,109 @@
+// Read-side sections: sleepable RCU on per-CPU counters (the kernel's SRCU; McKenney, "Sleepable
+// RCU", 2006; the barriers are on the waiting side alone as in SRCU-lite of Linux 6.12, here by
+// membarrier). No thread is registered: a section is two additions, and may end on another thread
+// than it began on.
+//
+//   block       8 counters per CPU:  0, 1  sections begun with index 0, 1
+//                                    2, 3  sections ended with index 0, 1
+//   word        the address of the `begun` counter that new sections use, on slot 0, and flags
+//
+// A grace period (Readers+GracePeriod.swift) changes the index, so that it waits for a number of
+// sections that only falls. A section ends with the index that it began with, which it carries.
+
+public import SlabPlatform
+public import Synchronization
+
+/// A read-side section that is open. Passed to `endReading` exactly once, on any thread.
+@usableFromInline @frozen
+package struct ReaderSection: Sendable {
+  /// The address of its `begun` counter on slot 0; or, with `isTracked`, of its record.
+  @usableFromInline let word: UInt
+
+  @inlinable @inline(__always)
+  init(word: UInt) { self.word = word }
+
+  /// The sequences do not serve: locked slots, or sections are tracked.
+  @usableFromInline static var isSlow: UInt { 1 }
+  static var isTracked: UInt { 2 }
+  static var flags: UInt { 3 }
+}
+
+@usableFromInline
+package struct Readers: ~Copyable {
+  @usableFromInline let word: Atomic<UInt>
+  /// Two blocks of counters: a child of fork changes to the other one, since sections of the
+  /// parent's other threads will never end in it.
+  var blocks: (UInt, UInt) = (0, 0)
+  /// Records of open sections, if they are tracked.
+  var tracking = ReaderTracking()
+
+  init() { word = Atomic(0) }
+
+  /// Once, before anybody reads: blocks whose counters are zero, and the flags of `ReaderSection`.
+  mutating func begin(blocks: (UInt, UInt), flags: UInt) {
+    self.blocks = blocks
+    word.store(blocks.0 | flags, ordering: .relaxed)
+  }
+
+  /// From a `begun` counter to its `ended` one.
+  @usableFromInline static var endedOffset: UInt { 16 }
+  /// The bit of the word that is the index: blocks are aligned to 64.
+  static var indexBit: UInt { 8 }
+}
+
+extension Allocator {
+  /// Begins a read-side section: until it ends, no grace period that begins from now on is over, and
+  /// so no object of a type-safe cache that is found in it turns into anything else. Two loads and
+  /// one restartable sequence; never waits. Sections nest, may suspend, and may end on another
+  /// thread. Charged to nobody.
+  ///
+  /// What is read in a section is ordered after its beginning towards whoever waits for grace
+  /// periods, not towards other threads: pointers are loaded with acquire ordering as everywhere.
+  ///
+  /// - Parameters:
+  ///   - suspends: whether it may end on another thread; only for tracking.
+  @inlinable @inline(__always)
+  package func beginReading(
+    suspends: Bool = false, file: StaticString = #fileID, line: UInt32 = #line
+  ) -> ReaderSection {
+    // Relaxed: a section that still takes the old index is waited for all the same.
+    let word = state.pointee.readers.word.load(ordering: .relaxed)
+    guard word & ReaderSection.isSlow == 0 else {
+      return beginReadingSlow(suspends: suspends, file: file, line: line)
+    }
+    PerCPUCounter.increment(at: word)
+    return ReaderSection(word: word)
+  }
+
+  /// Ends a read-side section. One restartable sequence. Ending a section twice is a broken contract:
+  /// a grace period that sees it ends the process.
+  @inlinable @inline(__always)
+  package func endReading(_ section: ReaderSection) {
+    guard section.word & ReaderSection.isSlow == 0 else { return endReadingSlow(section) }
+    PerCPUCounter.increment(at: section.word + Readers.endedOffset)
+  }
+
+  @usableFromInline @inline(never)
+  package func beginReadingSlow(
+    suspends: Bool, file: StaticString, line: UInt32
+  ) -> ReaderSection {
+    let word = state.pointee.readers.word.load(ordering: .relaxed)
+    let begun = word & ~ReaderSection.flags
+    if word & ReaderSection.isTracked != 0,
+      let record = state.track(begun: begun, suspends: suspends, file: file, line: line)
+    {
+      return ReaderSection(word: record | ReaderSection.flags)
+    }
+    state.pointee.region.addOrdered(1, toCounterAt: begun)
+    return ReaderSection(word: begun | ReaderSection.isSlow)
+  }
+
+  @usableFromInline @inline(never)
+  package func endReadingSlow(_ section: ReaderSection) {
+    var begun = section.word & ~ReaderSection.flags
+    if section.word & ReaderSection.isTracked != 0 {
+      begun = state.untrack(record: section.word & ~ReaderSection.flags)
+    }
+    state.pointee.region.addOrdered(1, toCounterAt: begun + Readers.endedOffset)
+  }
+}

@@ -1,0 +1,100 @@
+// Places where a test can stop a thread, so that every order of two threads around a hop of the life
+// cycle can be forced. In debug builds only: in a release build `pausePoint` is nothing.
+//
+// One test at a time arms them, in a process of its own. The first thread that comes to an armed
+// point stops there, and disarms it; it goes on when the test says so.
+
+internal import Synchronization
+
+/// The hops. The names say what is about to happen.
+package enum PausePoint: UInt64, CaseIterable, Sendable {
+  /// First use: a child cache is built, and not linked.
+  case beforeLinkingChild
+  /// A slab is charged and made, and not on its cache's list.
+  case beforeAddingSlab
+  /// Slabs are off their list, and not given back.
+  case beforeReleasingSlabs
+  /// The fence worker has taken the batch, and closed nothing.
+  case beforeClosingBatch
+  /// The batch is closed, and not fenced.
+  case beforeFence
+  /// The batch is fenced, and not drained.
+  case beforeDraining
+  /// The caches of the batch are done, its groups are not.
+  case beforeFinishingGroups
+  /// The destroy worker has a dying cache in hand.
+  case beforeShutdown
+  /// Type-safe caches are shut down, and no barrier has been asked for.
+  case beforeBarrier
+  /// The barrier is over, and its caches are not released.
+  case beforeReleasingBatch
+  /// A last handle is given back, and nothing else has happened.
+  case beforeLastHandle
+  /// Stragglers are gone, and the sections' index has not changed.
+  case beforeFlip
+  /// The index has changed, and nobody has been waited for.
+  case afterFlip
+  /// A grace period is over, and the callbacks that it was for have not run.
+  case beforeCallbacks
+}
+
+#if DEBUG
+  /// What tests use. All of it blocks with a bound.
+  package enum PausePoints {
+    fileprivate static let armed = Atomic<UInt64>(0)
+    fileprivate static let waiting = Atomic<UInt64>(0)
+    fileprivate static let events = EventCount()
+    private static var bound: UInt64 { 30_000_000_000 }
+
+    /// The next thread that comes to the point stops there.
+    package static func arm(_ point: PausePoint) {
+      armed.bitwiseOr(1 << point.rawValue, ordering: .sequentiallyConsistent)
+    }
+
+    /// Waits until a thread has stopped at the point. False if none did within 30 s.
+    package static func waitUntilReached(_ point: PausePoint) -> Bool {
+      wait { waiting.load(ordering: .acquiring) & 1 << point.rawValue != 0 }
+    }
+
+    /// Lets the thread go on.
+    package static func resume(_ point: PausePoint) {
+      waiting.bitwiseAnd(~(1 << point.rawValue), ordering: .sequentiallyConsistent)
+      events.signal()
+    }
+
+    fileprivate static func stop(at point: PausePoint) {
+      let bit: UInt64 = 1 << point.rawValue
+      let before = armed.bitwiseAnd(~bit, ordering: .sequentiallyConsistent).oldValue
+      guard before & bit != 0 else { return }
+      waiting.bitwiseOr(bit, ordering: .sequentiallyConsistent)
+      events.signal()
+      _ = wait { waiting.load(ordering: .acquiring) & bit == 0 }
+    }
+
+    private static func wait(until condition: () -> Bool) -> Bool {
+      let end = SystemCall.monotonicNanoseconds + bound
+      while true {
+        let ticket = events.prepare()
+        if condition() {
+          events.cancel()
+          return true
+        }
+        guard SystemCall.monotonicNanoseconds < end else {
+          events.cancel()
+          return false
+        }
+        events.wait(ticket, nanoseconds: 100_000_000)
+      }
+    }
+  }
+#endif
+
+/// A hop that tests can stop before.
+@inline(__always)
+package func pausePoint(_ point: PausePoint) {
+  #if DEBUG
+    if PausePoints.armed.load(ordering: .relaxed) & 1 << point.rawValue != 0 {
+      PausePoints.stop(at: point)
+    }
+  #endif
+}

@@ -1,0 +1,14 @@
+// The running thread.
+
+internal import CSlabPlatform
+
+package enum Threads {
+  /// Differs between threads that live at the same time; never 0. No system call.
+  package static var identity: UInt { UInt(slab_thread_identity()) }
+
+  /// A hint to the CPU that the thread waits for another one.
+  package static func pause() { slab_pause() }
+
+  /// Lets other threads of this CPU go first.
+  package static func yield() { slab_yield() }
+}

@@ -1,0 +1,288 @@
+// Grace periods: what they wait for and what not, cookies, callbacks, barriers, deferred frees.
+
+import SlabPlatform
+import SlabTestSupport
+import Synchronization
+import Testing
+
+@testable import SlabCore
+
+@Suite(.timeLimit(.minutes(2))) struct GracePeriodTests {
+  @Test func withoutReadersItIsOverAtOnce() throws {
+    try withAllocator { allocator in
+      let before = allocator.statistics.gracePeriods
+      allocator.synchronize()
+      #expect(allocator.statistics.gracePeriods == before + 1)
+    }
+  }
+
+  @Test func waitsForASectionThatIsOpen() throws {
+    try withAllocator { allocator in
+      let section = allocator.beginReading()
+      let isOver = Shared(false)
+      let waiter = TestThread {
+        allocator.synchronize()
+        isOver.with { $0 = true }
+      }
+      // The wait has begun once the sequence is odd; the index has changed a moment later.
+      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+      #expect(
+        eventually { allocator.state.pointee.readers.word.load(ordering: .acquiring) != word })
+      #expect(!isOver.with { $0 })
+      // Sections that begin now are not waited for.
+      let later = allocator.beginReading()
+      #expect(!isOver.with { $0 })
+      allocator.endReading(section)
+      waiter.join()
+      #expect(isOver.with { $0 })
+      allocator.endReading(later)
+    }
+  }
+
+  /// A thread may have read the index and begin only after it has changed twice.
+  @Test func waitsForStragglers() throws {
+    try withAllocator { allocator in
+      let readers = Pointer<Readers>(of: &allocator.state.pointee.readers)
+      let old = readers.pointee.word.load(ordering: .relaxed) & ~ReaderSection.flags
+      allocator.synchronize()
+      // Now it begins, with an index that is not in use.
+      allocator.state.pointee.region.addOrdered(1, toCounterAt: old)
+      let isOver = Shared(false)
+      let before = allocator.state.pointee.gracePeriods.value.load(ordering: .relaxed)
+      let waiter = TestThread {
+        allocator.synchronize()
+        isOver.with { $0 = true }
+      }
+      #expect(
+        eventually {
+          allocator.state.pointee.gracePeriods.value.load(ordering: .acquiring) == before + 1
+        })
+      for _ in 0..<100 { Threads.yield() }
+      #expect(!isOver.with { $0 })
+      allocator.state.pointee.region.addOrdered(1, toCounterAt: old + Readers.endedOffset)
+      waiter.join()
+    }
+  }
+
+  @Test func sectionsNestAndEndOnOtherThreads() throws {
+    try withAllocator { allocator in
+      let outer = allocator.beginReading()
+      let inner = allocator.beginReading()
+      let cookie = allocator.gracePeriodCookie()
+      allocator.endReading(outer)
+      let waiter = TestThread { allocator.synchronize(cookie) }
+      #expect(!allocator.isOver(cookie))
+      TestThread { allocator.endReading(inner) }.join()
+      waiter.join()
+      #expect(allocator.isOver(cookie))
+    }
+  }
+
+  @Test func cookies() throws {
+    try withAllocator { allocator in
+      let first = allocator.gracePeriodCookie()
+      #expect(!allocator.isOver(first))
+      allocator.synchronize()
+      #expect(allocator.isOver(first))
+      let second = allocator.gracePeriodCookie()
+      #expect(second != first)
+      let before = allocator.statistics.gracePeriods
+      allocator.synchronize(second)
+      allocator.synchronize(second)
+      #expect(allocator.statistics.gracePeriods == before + 1)
+    }
+  }
+
+  /// A cookie that is made while a grace period goes on is not satisfied by that one.
+  @Test func cookieOfTheMiddleWaitsForTheNext() throws {
+    try withAllocator { allocator in
+      let section = allocator.beginReading()
+      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+      let waiter = TestThread { allocator.synchronize() }
+      #expect(
+        eventually { allocator.state.pointee.readers.word.load(ordering: .acquiring) != word })
+      let cookie = allocator.gracePeriodCookie()
+      allocator.endReading(section)
+      waiter.join()
+      #expect(!allocator.isOver(cookie))
+      allocator.synchronize()
+      #expect(allocator.isOver(cookie))
+    }
+  }
+
+  @Test func manyWaitersShareGracePeriods() throws {
+    try withAllocator { allocator in
+      let section = allocator.beginReading()
+      let before = allocator.statistics.gracePeriods
+      let begun = Shared(0)
+      let waiters = (0..<8).map { _ in
+        TestThread {
+          begun.with { $0 += 1 }
+          allocator.synchronize()
+        }
+      }
+      #expect(eventually { begun.with { $0 } == 8 })
+      allocator.endReading(section)
+      for waiter in waiters { waiter.join() }
+      // One that was going on, and those after it: each serves all who asked before it began.
+      #expect(allocator.statistics.gracePeriods - before <= 8)
+      #expect(allocator.statistics.gracePeriods > before)
+    }
+  }
+
+  @Test func callbacksRunInOrderAfterTheirGracePeriod() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let section = allocator.beginReading()
+      let log = CallbackLog(allocator)
+      onOneCPU { for number in 0..<200 { log.call(number, root) } }
+      for _ in 0..<100 { Threads.yield() }
+      #expect(log.numbers.isEmpty)
+      allocator.endReading(section)
+      allocator.barrier()
+      #expect(log.numbers == Array(0..<200))
+      try allocator.destroy(root)
+    }
+  }
+
+  @Test func barrierWithoutCallbacksIsNoGracePeriod() throws {
+    try withAllocator { allocator in
+      allocator.barrier()
+      let before = allocator.statistics
+      let section = allocator.beginReading()
+      allocator.barrier()
+      #expect(allocator.statistics.gracePeriods == before.gracePeriods)
+      #expect(allocator.statistics.barriers == before.barriers + 1)
+      allocator.endReading(section)
+    }
+  }
+
+  @Test(arguments: [1, 3]) func barrierWaitsForEveryQueue(workers: Int) throws {
+    var configuration = AllocatorConfiguration()
+    configuration.callbackWorkerLimit = workers
+    try withAllocator(configuration: configuration) { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let log = CallbackLog(allocator)
+      for round in 1...30 {
+        onThreads(3) { thread in
+          for number in 0..<20 { log.call(thread * 100 + number, root) }
+        }
+        allocator.barrier()
+        #expect(log.numbers.count == round * 60)
+      }
+      try allocator.destroy(root)
+    }
+  }
+
+  @Test func barriersFromManyThreads() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let log = CallbackLog(allocator)
+      onThreads(4) { thread in
+        for number in 0..<50 {
+          let mine = thread * 1000 + number
+          log.call(mine, root)
+          allocator.barrier()
+          #expect(log.numbers.contains(mine))
+        }
+      }
+      #expect(log.numbers.count == 200)
+      try allocator.destroy(root)
+    }
+  }
+
+  @Test(arguments: [1, 508, 509, 510, 511, 5000]) func deferredFrees(count: Int) throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let group = try allocator.makeGroup("group")
+      let objects = try (0..<count).map { _ in try allocator.allocate(from: root, in: group) }
+      let section = allocator.beginReading()
+      for object in objects { allocator.freeAfterGracePeriod(object) }
+      #expect(try allocator.liveObjects(of: root) == 0)
+      #expect(Int(root.sum(RootCache.Sum.deferred)) == count)
+      #expect(root.sum(RootCache.Sum.objectsInUse) >= count)
+      allocator.endReading(section)
+      allocator.barrier()
+      #expect(root.sum(RootCache.Sum.deferred) == 0)
+      try allocator.offline(group)
+      allocator.release(group)
+      allocator.waitUntilDrained()
+      #expect(rootGroupBytes(allocator) == 0)
+      try allocator.destroy(root)
+    }
+  }
+
+  @Test func destroyDoesNotCountDeferredFrees() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let other = try allocator.makeCache("other", size: 64)
+      let kept = try allocator.allocate(from: other, in: nil)
+      let section = allocator.beginReading()
+      for _ in 0..<700 {
+        allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+      }
+      try allocator.destroy(root)
+      // Its name is free at once, though its objects wait.
+      let again = try allocator.makeCache("cache", size: 64)
+      allocator.endReading(section)
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.rootCachesReleased == 1)
+      allocator.free(kept)
+      try allocator.destroy(again)
+      try allocator.destroy(other)
+    }
+  }
+
+  /// A flood makes grace periods come faster, and slows whoever makes it.
+  @Test func aFloodIsBounded() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      var most = 0
+      for _ in 0..<100 {
+        for _ in 0..<20_000 {
+          allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+        }
+        most = max(most, root.sum(RootCache.Sum.deferred))
+      }
+      // Of two million. Without the limit a worker that is behind stays behind.
+      #expect(most < 1_000_000)
+      #expect(allocator.statistics.gracePeriods > 10)
+      allocator.barrier()
+      #expect(root.sum(RootCache.Sum.deferred) == 0)
+      try allocator.destroy(root)
+    }
+  }
+}
+
+private func rootGroupBytes(_ allocator: Allocator) -> Int {
+  allocator.rootGroup.pointee.current.load(ordering: .relaxed)
+}
+
+/// Callbacks that write down that they ran; each stands in an object that it frees.
+final class CallbackLog: Sendable {
+  private let allocator: Allocator
+  private let log = Shared([Int]())
+
+  init(_ allocator: Allocator) { self.allocator = allocator }
+
+  var numbers: [Int] { log.with { $0 } }
+
+  func call(_ number: Int, _ root: Pointer<RootCache>) {
+    let object = try! allocator.allocate(from: root, in: nil)
+    let words = Words(at: object)
+    words[2] = UInt64(number)
+    words[3] = UInt64(allocator.state.address)
+    // SAFETY: the log outlives the callbacks: the tests wait for them.
+    words[4] = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
+    unsafe allocator.call(Pointer(nonzeroAddress: object)) { head in
+      let words = Words(at: UInt(bitPattern: head))
+      let allocator = Allocator(state: Pointer(nonzeroAddress: UInt(words[3])))
+      // SAFETY: as above.
+      let log = unsafe Unmanaged<CallbackLog>.fromOpaque(
+        UnsafeRawPointer(bitPattern: UInt(words[4]))!
+      ).takeUnretainedValue()
+      log.log.with { $0.append(Int(words[2])) }
+      allocator.free(UInt(bitPattern: head))
+    }
+  }
+}
