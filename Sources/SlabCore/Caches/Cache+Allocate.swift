@@ -73,6 +73,7 @@ extension Pointer where Pointee == Cache {
     pointee.lock.unlock()
     do throws(AllocatorError) {
       let slab = try makeSlab(afterUnits: units)
+      pausePoint(.beforeAddingSlab)
       pointee.lock.lock()
       addSlab(slab)
       pointee.allocator.putDown()

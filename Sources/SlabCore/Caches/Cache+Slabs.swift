@@ -104,6 +104,7 @@ extension Pointer where Pointee == Cache {
   /// returns.
   func release(_ chain: SlabChain) {
     guard chain.first != nil else { return }
+    pausePoint(.beforeReleasingSlabs)
     let root = pointee.root
     var count: UInt32 = 0
     var next = chain.first

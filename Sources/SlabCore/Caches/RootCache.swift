@@ -21,6 +21,9 @@ package struct RootCache: ~Copyable {
   var childCount = 0
   /// Set by destroy: no child is born any more, and the name is free.
   var isDestroying = false
+  /// Children that are being built: they read the root, and are on no list yet. Raised without a lock,
+  /// lowered under the registry lock.
+  let births = Atomic<UInt32>(0)
   /// The next root on the destroy batch.
   var nextInBatch: Pointer<RootCache>? = nil
 

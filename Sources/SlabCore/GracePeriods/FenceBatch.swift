@@ -26,6 +26,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.registry.lock.unlock()
     guard groups != nil || roots != nil else { return false }
     pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
+    pausePoint(.beforeClosingBatch)
 
     var chain = DeactivationChain()
     var group = groups
@@ -43,8 +44,11 @@ extension Pointer where Pointee == AllocatorState {
       rootCount += 1
     }
 
+    pausePoint(.beforeFence)
     if chain.needsFence { fenceForBatch() }
+    pausePoint(.beforeDraining)
     finish(chain)
+    pausePoint(.beforeFinishingGroups)
     finish(groups)
     noteDone(rootCount)
     return true

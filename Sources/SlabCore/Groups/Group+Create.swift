@@ -81,14 +81,19 @@ extension Pointer where Pointee == Group {
     guard isOnline else { throw .groupOffline }
     let allocator = pointee.allocator
     let child = Pointer<Cache>(address: try allocator.pointee.childCaches.cache.allocate())!
+    // Relaxed: whoever destroys the root takes the registry lock after us or before `link`.
+    root.pointee.births.add(1, ordering: .relaxed)
     // SAFETY: the object is ours and large enough.
     unsafe child.unsafePointer.initialize(
       to: Cache(
         root: root, group: self, allocator: allocator, geometry: root.pointee.geometry,
         isSelfDescribing: false))
 
+    pausePoint(.beforeLinkingChild)
     allocator.pointee.registry.lock.lock()
     let (answer, error) = link(child, to: root)
+    root.pointee.births.subtract(1, ordering: .relaxed)
+    if error != nil { allocator.shutDownRootIfLast(root) }
     allocator.pointee.registry.lock.unlock()
     if answer != child { allocator.pointee.childCaches.cache.free(child.address) }
     if let error { throw error }

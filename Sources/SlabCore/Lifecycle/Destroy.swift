@@ -21,14 +21,14 @@ extension Pointer where Pointee == AllocatorState {
   /// be gone when this returns; a type-safe one awaits a barrier.
   func shutDown(_ cache: Pointer<Cache>) {
     var released = ReleasedDescriptors()
+    pausePoint(.beforeShutdown)
     pointee.registry.lock.lock()
     invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
     let root = cache.pointee.root
     let isTypeSafe = root.pointee.isTypeSafe
     cache.moveState(to: .shutDown)
     if !cache.isRoot { shutDownChild(cache, released: &released) }
-    // The last of the root and its children to be shut down ends the root.
-    if root.pointee.childCount == 0, root.cache.state == .shutDown { shutDownRoot(root) }
+    shutDownRootIfLast(root)
     pointee.registry.lock.unlock()
     released.free(to: self)
     if isTypeSafe { startBarrierBatch() }
@@ -108,8 +108,11 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Under the registry lock: a root whose children are all shut down, as it is itself.
-  private func shutDownRoot(_ root: Pointer<RootCache>) {
+  /// Under the registry lock: the last of the root, its children and their births ends the root.
+  func shutDownRootIfLast(_ root: Pointer<RootCache>) {
+    guard root.pointee.childCount == 0, root.cache.state == .shutDown,
+      root.pointee.births.load(ordering: .acquiring) == 0
+    else { return }
     root.cache.allNode.unlink()
     root.rootNode.unlink()
     pointee.registry.rootCount -= 1
@@ -133,7 +136,8 @@ extension Pointer where Pointee == AllocatorState {
 extension Allocator {
   /// Destroys a root cache and all its children, whatever state they are in: no allocation from it
   /// is served any more, its name can be used again at once, its memory goes back soon. Waits for
-  /// no fence and no worker. Nobody may use the root while this runs or afterwards.
+  /// no fence and no worker. Nobody may use the root while this runs or afterwards; but an allocation in
+  /// a group that has begun before, and for which a child is just being built, may, and fails.
   ///
   /// O(children), under the registry lock for 64 of them at a time. Objects that
   /// `freeAfterGracePeriod` has are nobody's, and hold it up for no longer than their grace period.

@@ -62,6 +62,7 @@ extension Allocator {
       if done { return }
       handles = now
     }
+    pausePoint(.beforeLastHandle)
     // The last one is given back under the lock: a worker that saw none would release the group
     // under us.
     state.pointee.registry.lock.lock()
