@@ -22,6 +22,9 @@ import Testing
     let allocator: Allocator
     let roots: [Pointer<RootCache>]
     private let objects = Shared([UInt]())
+    /// The roots are destroyed: nobody may begin anything with them.
+    private let isEnding = Shared(false)
+    private let isOver = Shared(false)
     private let group = Shared(Pointer<Group>?.none)
 
     init(_ allocator: Allocator) throws {
@@ -33,19 +36,21 @@ import Testing
     }
 
     func live() throws {
+      defer { isOver.with { $0 = true } }
       let group = try allocator.makeGroup("life")
       self.group.with { $0 = group }
       for root in roots {
         // More than a slab, so that some go back while the group is online, some at its end.
         var own: [UInt] = []
         for _ in 0..<20 {
-          // Somebody may take the group away meanwhile.
-          guard let object = try? allocator.allocate(from: root, in: group) else { break }
+          // Somebody may take the group or the root away meanwhile.
+          guard !isEnding.with({ $0 }), let object = try? allocator.allocate(from: root, in: group)
+          else { break }
           own.append(object)
         }
         if let last = own.popLast() { objects.with { $0.append(last) } }
         for object in own { allocator.free(object) }
-        allocator.cache(of: own.first ?? 0)?.shrink()
+        if !isEnding.with({ $0 }) { allocator.cache(of: own.first ?? 0)?.shrink() }
       }
       releaseGroup()
       freeObjects()
@@ -68,7 +73,7 @@ import Testing
       if let group { allocator.release(group) }
     }
 
-    func act(_ action: Action) throws {
+    func act(_ action: Action, at hop: PausePoint) throws {
       switch action {
       case .nothing: break
       case .freeObjects: freeObjects()
@@ -83,6 +88,13 @@ import Testing
         }
         allocator.release(other)
       case .destroyRoots:
+        isEnding.with { $0 = true }
+        // Either the life stands at the hop, or it comes to its end while a worker does.
+        switch hop {
+        case .beforeLinkingChild, .beforeAddingSlab, .beforeLastHandle: break
+        case .beforeReleasingSlabs: return
+        default: #expect(eventually { isOver.with { $0 } })
+        }
         freeObjects()
         for root in roots { try? allocator.destroy(root) }
       case .readSlabinfo:
@@ -127,7 +139,7 @@ import Testing
               }
             }
             #expect(PausePoints.waitUntilReached(hop), "\(hop) is not reached")
-            try life.act(action)
+            try life.act(action, at: hop)
             PausePoints.resume(hop)
             thread.join()
             callbacks.join()
