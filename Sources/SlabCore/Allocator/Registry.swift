@@ -24,6 +24,7 @@ struct Registry: ~Copyable {
   var childCachesCreated = 0
   var childCachesShutDown = 0
   var childCachesReleased = 0
+  var childCachesReparented = 0
   var rootCachesCreated = 0
   var rootCachesReleased = 0
 

@@ -32,10 +32,15 @@ package enum CacheState: UInt8, Sendable {
 ///
 ///     online   -> offline   offline(group), under the registry lock
 ///     offline  -> drained   fence worker, under the registry lock
+///     drained  -> reparenting
+///                           by whoever finds, under the registry lock, that it has caches and no
+///                           child group and no handle any more, if its policy is `reparent`
 ///     released              by whoever finds, under the registry lock, that it is drained and has
-///                           no cache, no child group and no handle any more
+///                           no cache, no child group and no handle any more; from reparenting by
+///                           the worker that moved its caches
 package enum GroupState: UInt8, Sendable {
   case online
   case offline
   case drained
+  case reparenting
 }
