@@ -13,7 +13,8 @@ public struct MemoryGroup: Sendable {
   init(core: Pointer<Group>) { self.core = core }
 
   /// Takes the group offline: it allocates no more, frees go on working, and its memory goes back
-  /// as its objects are freed. O(1); waits for nothing but a short lock.
+  /// as its objects are freed. O(depth); waits for nothing but a short lock. What objects that
+  /// outlive it do to the group is its `EndingPolicy`.
   ///
   /// - Throws: `.groupHasChildren` while a child group is online; `.groupOffline` if it is offline.
   public func offline() throws(SlabError) {
@@ -45,6 +46,13 @@ public struct MemoryGroup: Sendable {
     do { try allocator.setMax(bytes ?? Group.unlimited, of: core) } catch {
       throw SlabError(error)
     }
+  }
+
+  /// Groups below this one that are online, and those that have ended but still exist
+  /// (`nr_descendants` and `nr_dying_descendants`). O(1); takes a short lock.
+  public var descendants: (online: Int, dying: Int) {
+    let descendants = allocator.descendants(of: core)
+    return (descendants.online, descendants.dying)
   }
 
   /// The name that it was made with.

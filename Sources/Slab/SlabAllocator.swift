@@ -16,6 +16,8 @@ public struct SlabAllocator: Sendable {
     public var addressSpaceBytes = 64 << 30
     /// Threads that end groups and caches, 1 to 8; started when there is first something to do.
     public var workerLimit = 1
+    /// What becomes of objects that outlive their group.
+    public var endings = EndingPolicy.reparent
 
     public init() {}
   }
@@ -28,6 +30,7 @@ public struct SlabAllocator: Sendable {
     var settings = AllocatorConfiguration()
     settings.addressSpaceBytes = configuration.addressSpaceBytes
     settings.workerLimit = configuration.workerLimit
+    settings.endings = configuration.endings.core
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
   }
 
@@ -50,20 +53,23 @@ public struct SlabAllocator: Sendable {
     } catch { throw SlabError(error) }
   }
 
-  /// Makes a memory group below a parent, or below the root group. O(1); may lock and make system
-  /// calls; nobody is charged for the group itself.
+  /// Makes a memory group below a parent, or below the root group. O(depth); may lock and make
+  /// system calls; nobody is charged for the group itself.
   ///
   /// - Parameters:
   ///   - name: for reports; up to 4,095 bytes without control characters. It need not be unique.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
+  ///   - endings: what becomes of objects that outlive it; `nil` for the allocator's policy.
   public func makeGroup(
-    named name: String, parent: MemoryGroup? = nil, max: Int? = nil
+    named name: String, parent: MemoryGroup? = nil, max: Int? = nil,
+    endings: EndingPolicy? = nil
   ) throws(SlabError) -> MemoryGroup {
     let bytes = Array(name.utf8)
     do {
       return MemoryGroup(
         core: try core.makeGroup(
-          named: bytes.span, below: parent?.core, max: max ?? Group.unlimited))
+          named: bytes.span, below: parent?.core, max: max ?? Group.unlimited,
+          endings: endings?.core))
     } catch { throw SlabError(error) }
   }
 

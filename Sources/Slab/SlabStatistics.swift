@@ -6,8 +6,12 @@ internal import SlabPlatform
 public struct SlabStatistics: Sendable {
   /// Groups that were made, that went offline, that are gone, and that still exist.
   public var groupsCreated, groupsOfflined, groupsReleased, groupsLive: Int
+  /// Groups that are offline and still exist.
+  public var groupsDying: Int
   /// Child caches, likewise.
   public var childCachesCreated, childCachesReleased, childCachesLive: Int
+  /// Child caches that a parent group took over, once or more often.
+  public var childCachesReparented: Int
   /// Root caches that users have made and that still exist.
   public var rootCaches: Int
   /// Bytes charged to all groups now, and the most at one time.
@@ -37,10 +41,11 @@ extension SlabAllocator {
     return SlabStatistics(
       groupsCreated: core.groupsCreated, groupsOfflined: core.groupsOfflined,
       groupsReleased: core.groupsReleased,
-      groupsLive: core.groupsCreated - core.groupsReleased,
+      groupsLive: core.groupsCreated - core.groupsReleased, groupsDying: core.groupsDying,
       childCachesCreated: core.childCachesCreated,
       childCachesReleased: core.childCachesReleased,
       childCachesLive: core.childCachesCreated - core.childCachesReleased,
+      childCachesReparented: core.childCachesReparented,
       rootCaches: core.rootCachesCreated - core.rootCachesReleased,
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,

@@ -23,8 +23,9 @@ struct Model {
     var group: Pointer<Group>
     var parent: Int?
     var max: Int
+    var endings: EndingPolicy
     var isOnline = true
-    /// Without a handle the group may be gone: it is not looked at any more.
+    /// Without a handle the group may be gone: `isGone` says whether it must be.
     var isHeld = true
   }
 
@@ -132,10 +133,11 @@ struct Model {
     let parents = tenants.filter { $0.value.isOnline && $0.value.isHeld }.keys.sorted()
     let parent = Bool.random(using: &random) ? nil : parents.randomElement(using: &random)
     let max = [4096, 40960, 1 << 20, Group.unlimited].randomElement(using: &random)!
+    let endings = Bool.random(using: &random) ? EndingPolicy.keep : .reparent
     names += 1
     let group = try allocator.makeGroup(
-      "group-\(names)", below: parent.map { tenants[$0]!.group }, max: max)
-    tenants[names] = Tenant(group: group, parent: parent, max: max)
+      "group-\(names)", below: parent.map { tenants[$0]!.group }, max: max, endings: endings)
+    tenants[names] = Tenant(group: group, parent: parent, max: max, endings: endings)
   }
 
   private mutating func offline() throws {
@@ -223,6 +225,41 @@ struct Model {
 
   private func group(of owner: Int?) -> Pointer<Group>? { owner.map { tenants[$0]!.group } }
 
+  // MARK: - What becomes of groups when the workers are through
+
+  private func children(of number: Int) -> [Int] {
+    tenants.keys.filter { tenants[$0]!.parent == number }
+  }
+
+  /// Whether a group has been released: nothing holds it, or objects alone which its parent takes.
+  private func isGone(_ number: Int) -> Bool {
+    let tenant = tenants[number]!
+    guard !tenant.isOnline, !tenant.isHeld, children(of: number).allSatisfy({ isGone($0) }) else {
+      return false
+    }
+    return tenant.endings == .reparent || !live.values.contains { heir(of: $0.group) == number }
+  }
+
+  /// The group that an object of a group is charged to directly; `nil` for the root group.
+  private func heir(of owner: Int?) -> Int? {
+    guard let number = owner, tenants[number]!.endings == .reparent, isGone(number) else {
+      return owner
+    }
+    return heir(of: tenants[number]!.parent)
+  }
+
+  /// The groups above a number's, and itself.
+  private func path(of owner: Int?) -> [Int] {
+    owner.map { [$0] + path(of: tenants[$0]!.parent) } ?? []
+  }
+
+  private func descendants(of number: Int) -> GroupDescendants {
+    let below = tenants.keys.filter { $0 != number && path(of: $0).contains(number) }
+    return GroupDescendants(
+      online: below.count { tenants[$0]!.isOnline },
+      dying: below.count { !tenants[$0]!.isOnline && !isGone($0) })
+  }
+
   private mutating func expectRefusal(_ error: AllocatorError, of owner: Int?) {
     guard let owner else {
       Issue.record("an allocation for nobody was refused: \(error)")
@@ -254,7 +291,8 @@ struct Model {
     for (object, known) in live {
       let cache = try #require(allocator.cache(of: object))
       #expect(cache.pointee.root == roots[known.root]!.root)
-      #expect(cache.pointee.group == group(of: known.group))
+      let owner = known.group.map { _ in group(of: heir(of: known.group)) ?? allocator.rootGroup }
+      #expect(cache.pointee.group == owner)
       #expect(isFilled(object, size: checkedBytes(known.root), tag: known.tag))
     }
     for (number, root) in roots {
@@ -263,14 +301,16 @@ struct Model {
     }
     for (number, tenant) in tenants where tenant.isHeld {
       #expect(tenant.group.isOnline == tenant.isOnline)
-      let bytes = live.values.filter { $0.group == number }.reduce(0) { $0 + roots[$1.root]!.size }
+      let bytes = live.values.filter { path(of: $0.group).contains(number) }
+        .reduce(0) { $0 + roots[$1.root]!.size }
       #expect(tenant.group.currentBytes >= bytes)
       #expect(tenant.group.peakBytes >= tenant.group.currentBytes)
+      #expect(allocator.descendants(of: tenant.group) == descendants(of: number))
     }
     let statistics = allocator.statistics
     #expect(statistics.rootCachesCreated - statistics.rootCachesReleased == roots.count)
-    let held = tenants.values.count { $0.isHeld }
-    #expect(statistics.groupsCreated - statistics.groupsReleased >= held)
+    let left = tenants.keys.count { !isGone($0) }
+    #expect(statistics.groupsCreated - statistics.groupsReleased == left)
   }
 
   /// Ends everything that is left.

@@ -94,6 +94,33 @@ import Testing
     }
   }
 
+  /// Two lists of up to three runs are one, of which every run can go, in every order.
+  @Test(arguments: 0...3, 0...3) func listsJoin(_ first: Int, _ second: Int) throws {
+    try withMap { map in
+      let runs = [[1, 3, 5].prefix(first), [7, 9, 11].prefix(second)].map { Array($0) }
+      for permutation in permutations(runs[0] + runs[1]) {
+        var heads = [UnitMap.none, UnitMap.none]
+        for list in 0..<2 {
+          for unit in runs[list].reversed() {
+            map.pushFree(unit: unit, order: 0, dirty: true, head: &heads[list])
+          }
+        }
+        var (head, other) = (heads[0], heads[1])
+        map.join(&other, to: &head)
+        #expect(other == UnitMap.none)
+        var left = runs[0] + runs[1]
+        for unit in [nil] + permutation.map(Optional.some) {
+          if let unit { map.removeFree(unit: unit, head: &head) }
+          left.removeAll { $0 == unit }
+          var listed: [Int] = []
+          map.forEachFree(head: head) { unit, _ in listed.append(unit) }
+          #expect(listed == left)
+        }
+        #expect(head == UnitMap.none)
+      }
+    }
+  }
+
   private func permutations(_ items: [Int]) -> [[Int]] {
     guard items.count > 1 else { return [items] }
     return items.flatMap { first in

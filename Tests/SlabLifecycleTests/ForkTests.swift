@@ -146,6 +146,55 @@ private func useAllocatorOnce(
     }
   }
 
+  /// Forks while groups with many caches and live objects end, one below the other: in the child no
+  /// group is half moved, and those on the queue move.
+  @Test(.timeLimit(.minutes(1)), arguments: [1, 3])
+  func groupsOnTheMove(workerLimit: Int) async {
+    await #expect(processExitsWith: .success) { [workerLimit = workerLimit as Int] in
+      var configuration = AllocatorConfiguration()
+      configuration.workerLimit = workerLimit
+      try withAllocator(configuration: configuration) { allocator in
+        let roots = try (0..<40).map { try allocator.makeCache("cache-\($0)", size: 64) }
+        let own = try allocator.makeCache("own", size: 64)
+        try useAllocatorOnce(allocator, root: own)
+        let isDone = Shared(false)
+        let thread = TestThread {
+          while !isDone.with({ $0 }) {
+            do throws(AllocatorError) {
+              let parent = try allocator.makeGroup("parent")
+              let group = try allocator.makeGroup("group", below: parent)
+              var objects: [UInt] = []
+              for root in roots { objects.append(try allocator.allocate(from: root, in: group)) }
+              allocator.release(group)
+              allocator.release(parent)
+              for object in objects { allocator.free(object) }
+            } catch {
+              Issue.record("\(error)")
+            }
+          }
+        }
+        for round in 0..<40 {
+          let group = try allocator.makeGroup("forked")
+          let process = forkProcess()
+          if process == 0 {
+            let code = useAllocator(allocator, root: own, group: group, checked: true)
+            // All but the one whose handle is held here, and those that the thread had online.
+            guard allocator.statistics.groupsDying == 1 else { _exit(30) }
+            _exit(code)
+          }
+          let code = exitCode(ofChild: process)
+          #expect(code == 0, "round \(round): exit code \(code)")
+          allocator.release(group)
+        }
+        isDone.with { $0 = true }
+        thread.join()
+        allocator.waitUntilDrained()
+        #expect(allocator.statistics.childCachesReparented > 0)
+        for root in roots + [own] { try allocator.destroy(root) }
+      }
+    }
+  }
+
   /// A child's child, and children that fork at the same time.
   @Test(.timeLimit(.minutes(1))) func childrenOfChildren() async {
     await #expect(processExitsWith: .success) {

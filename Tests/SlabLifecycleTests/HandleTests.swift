@@ -14,8 +14,11 @@ import Testing
 
   /// Every order of six steps that the contract allows; with the workers done after each of them,
   /// and with all steps before the workers begin.
-  @Test(arguments: [true, false]) func everyOrder(drainingBetween: Bool) throws {
-    try withAllocator { allocator in
+  @Test(arguments: [true, false], [EndingPolicy.keep, .reparent])
+  func everyOrder(drainingBetween: Bool, endings: EndingPolicy) throws {
+    var configuration = AllocatorConfiguration()
+    configuration.endings = endings
+    try withAllocator(configuration: configuration) { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       var runs = 0
       for order in Self.permutations(of: Step.allCases) where Self.isAllowed(order) {
@@ -76,7 +79,7 @@ import Testing
   @Test func lastHandleIsOffline() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
-      let group = try allocator.makeGroup("group")
+      let group = try allocator.makeGroup("group", endings: .keep)
       let object = try allocator.allocate(from: root, in: group)
       allocator.retain(group)
       allocator.release(group)

@@ -139,7 +139,9 @@ import Testing
   }
 
   @Test func oneObjectPinsOneCache() throws {
-    try withAllocator { allocator in
+    var configuration = AllocatorConfiguration()
+    configuration.endings = .keep
+    try withAllocator(configuration: configuration) { allocator in
       let roots = try (0..<5).map { try allocator.makeCache("cache-\($0)", size: 64) }
       let parent = try allocator.makeGroup("parent")
       let group = try allocator.makeGroup("group", below: parent)

@@ -165,7 +165,8 @@ struct StormPlayer {
     let parent = Bool.random(using: &random) ? nil : groups.randomElement(using: &random)
     let max = Bool.random(using: &random) ? Group.unlimited : 64 << 10
     do throws(AllocatorError) {
-      groups.append(try allocator.makeGroup("storm", below: parent, max: max))
+      let endings = Bool.random(using: &random) ? EndingPolicy.keep : .reparent
+      groups.append(try allocator.makeGroup("storm", below: parent, max: max, endings: endings))
     } catch {
       if error != .groupOffline, error != .groupTooDeep { Issue.record("\(error)") }
     }

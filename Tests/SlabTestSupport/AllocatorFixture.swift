@@ -47,10 +47,11 @@ extension Allocator {
 
   /// A group with a name given as a string.
   package func makeGroup(
-    _ name: String, below parent: Pointer<Group>? = nil, max: Int = Group.unlimited
+    _ name: String, below parent: Pointer<Group>? = nil, max: Int = Group.unlimited,
+    endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
     let bytes = Array(name.utf8)
-    return try makeGroup(named: bytes.span, below: parent, max: max)
+    return try makeGroup(named: bytes.span, below: parent, max: max, endings: endings)
   }
 
   /// The text of slabinfo, read in pieces of a size.

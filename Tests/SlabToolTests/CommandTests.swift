@@ -34,6 +34,17 @@ import Testing
     #expect(ending.messages.contains(number))
   }
 
+  @Test(arguments: [("keep", 50), ("reparent", 0)])
+  func endings(_ policy: String, pinnedGroups: Int) throws {
+    let ending = try shell("\"$slab\" replay --json --endings \(policy)")
+    #expect(ending.exitCode == 0)
+    #expect(ending.output.contains("\"endings\" : \"\(policy)\","))
+    #expect(ending.output.contains("\"pinned_groups_at_end\" : \(pinnedGroups),"))
+    let refused = try shell("\"$slab\" replay --endings never")
+    #expect(refused.exitCode == 64)
+    #expect(refused.messages.contains("--endings"))
+  }
+
   @Test(arguments: [
     ("\"$slab\" replay /does/not/exist", "cannot open /does/not/exist: No such file"),
     ("\"$slab\" replay /", "cannot read /: it is a directory"),

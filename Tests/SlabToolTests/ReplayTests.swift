@@ -6,15 +6,20 @@ import Testing
 
 @testable import SlabTool
 
-private func replay(_ path: String, copies: Int = 1) throws -> ReplayOutcome {
-  try Replay(path: path, name: "test", copies: copies, isSlabinfoWanted: true).run { _ in }
+private func replay(
+  _ path: String, copies: Int = 1, endings: EndingPolicy = .reparent
+) throws -> ReplayOutcome {
+  try Replay(
+    path: path, name: "test", copies: copies, endings: endings, isSlabinfoWanted: true
+  ).run { _ in }
 }
 
 @Suite struct ReplayTests {
-  @Test func copiesMultiplyEveryCountButTheRootCaches() throws {
+  @Test(arguments: EndingPolicy.allCases)
+  func copiesMultiplyEveryCountButTheRootCaches(endings: EndingPolicy) throws {
     let path = try PackagedRecording.path()
-    let single = ReplayReport(try replay(path)).figures
-    let triple = ReplayReport(try replay(path, copies: 3)).figures
+    let single = ReplayReport(try replay(path, endings: endings)).figures
+    let triple = ReplayReport(try replay(path, copies: 3, endings: endings)).figures
     #expect(single.sumCheckFailures == [])
     #expect(triple.sumCheckFailures == [])
     #expect(triple.rootCaches == single.rootCaches)
@@ -26,6 +31,9 @@ private func replay(_ path: String, copies: Int = 1) throws -> ReplayOutcome {
       #expect(triple[keyPath: count] == 3 * single[keyPath: count])
     }
     #expect(single.groups == 50)
+    #expect(single.pinnedGroupsAtEnd == (endings == .keep ? 50 : 0))
+    #expect(single.dyingGroupsAtEnd == single.pinnedGroupsAtEnd)
+    #expect((single.reparentedCaches > 0) == (endings == .reparent))
     #expect(single.chargedBytesAfterCleanup == 0)
     #expect(single.slabinfo?.hasPrefix("slabinfo - version: 2.1\n") == true)
   }
@@ -51,10 +59,20 @@ private func replay(_ path: String, copies: Int = 1) throws -> ReplayOutcome {
     let file = try TemporaryFile(
       Line.mkdir(1, "/a") + Line.mkdir(2, "/a/b") + Line.attach(7, to: 2) + Line.allocate("a1")
         + Line.rmdir(2) + Line.rmdir(1))
-    let figures = ReplayReport(try replay(file.path, copies: 3)).figures
-    #expect(figures.sumCheckFailures == [])
-    #expect(figures.pinnedGroupsAtEnd == 6)
-    #expect(figures.pinnedChildCachesAtEnd == 3)
+    let kept = ReplayReport(try replay(file.path, copies: 3, endings: .keep)).figures
+    #expect(kept.sumCheckFailures == [])
+    #expect(kept.pinnedGroupsAtEnd == 6)
+    #expect(kept.dyingGroupsAtEnd == 6)
+    #expect(kept.pinnedChildCachesAtEnd == 3)
+    #expect(kept.reparentedCaches == 0)
+    let moved = ReplayReport(try replay(file.path, copies: 3)).figures
+    #expect(moved.sumCheckFailures == [])
+    #expect(moved.pinnedGroupsAtEnd == 0)
+    #expect(moved.dyingGroupsAtEnd == 0)
+    #expect(moved.pinnedChildCachesAtEnd == 3)
+    #expect(moved.reparentedCaches == 3)
+    // Whoever stands for the objects, they are charged.
+    #expect(moved.chargedBytesAtEnd == kept.chargedBytesAtEnd && kept.chargedBytesAtEnd > 0)
   }
 
   @Test func copiesAreNamedApart() {
@@ -80,8 +98,15 @@ private func replay(_ path: String, copies: Int = 1) throws -> ReplayOutcome {
     }
   }
 
+  @Test(arguments: EndingPolicy.allCases)
+  func aWrongEndingIsFound(endings: EndingPolicy) throws {
+    var changed = try replay(PackagedRecording.path(), endings: endings)
+    changed.endings = endings == .keep ? .reparent : .keep
+    #expect(SumCheck(changed).failures != [])
+  }
+
   @Test func aWrongBookIsFound() throws {
-    let outcome = try replay(PackagedRecording.path())
+    let outcome = try replay(PackagedRecording.path(), endings: .keep)
     for wrong: WritableKeyPath<RecordingCounts, Int> in [
       \.allocations, \.charged, \.frees, \.implicitFrees, \.live, \.groups, \.offlined,
       \.groupsGone, \.rootCaches, \.childCaches, \.childCachesGone, \.chargedLive,
@@ -108,7 +133,8 @@ private func replay(_ path: String, copies: Int = 1) throws -> ReplayOutcome {
   private static let requiredKeys = [
     "groups", "offlined", "root_caches", "child_caches", "allocations", "charged", "frees",
     "implicit_frees", "unmatched_frees", "charged_frees_after_offline", "live_at_end",
-    "charged_live_at_end", "pinned_groups_at_end", "groups_released", "child_caches_released",
+    "charged_live_at_end", "pinned_groups_at_end", "dying_groups_at_end", "reparented_caches",
+    "pinned_child_caches_at_end", "endings", "groups_released", "child_caches_released",
     "charged_bytes_peak", "charged_bytes_at_end", "charged_bytes_after_cleanup", "peak_bytes",
     "bytes_after_cleanup", "fences", "fence_batches", "worker_threads_peak", "offline_ns",
     "replay_seconds", "events", "events_per_second",

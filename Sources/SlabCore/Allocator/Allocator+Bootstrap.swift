@@ -132,7 +132,7 @@ extension Allocator {
     unsafe group.unsafePointer.initialize(
       to: Group(
         id: UInt32(id), parent: nil, allocator: state, max: Group.unlimited, name: 0,
-        nameCount: 0))
+        nameCount: 0, endings: state.pointee.configuration.endings))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.makeInlineTable()

@@ -85,6 +85,9 @@ package struct AllocatorConfiguration: Sendable {
   package var tracksReaders = false
   /// Free memory, in bytes, that is kept for the next slab however little is in use.
   package var freeBytesToKeep = 4 << 20
+  /// What becomes of the objects that outlive their group, for groups that are made without a
+  /// policy of their own.
+  package var endings = EndingPolicy.reparent
 
   package init() {}
 }

@@ -26,6 +26,7 @@ struct Registry: ~Copyable {
   /// Of those shut down.
   var childCachesAwaitingBarrier = 0
   var childCachesReleased = 0
+  var childCachesReparented = 0
   var rootCachesCreated = 0
   var rootCachesReleased = 0
 

@@ -57,7 +57,7 @@ extension Pointer where Pointee == Cache {
     return object
   }
 
-  /// Why the cache allocates no more, if so.
+  /// Why the cache allocates no more, if so. For holders of a handle.
   private var refusal: AllocatorError? {
     guard let group = pointee.group else { return state == .active ? nil : .cacheDestroyed }
     guard group.isOnline else { return .groupOffline }

@@ -58,6 +58,7 @@ extension Pointer where Pointee == Cache {
   /// `min_partial` while the cache allocates; 0 from the moment its group is offline, so that
   /// slabs go back on the free that empties them.
   private var emptySlabsToKeep: UInt32 {
+    // Of an active cache the group does not change: only deactivated ones are reparented.
     guard state == .active, pointee.group?.isOnline ?? true else { return 0 }
     return UInt32(clamping: pointee.root.pointee.minPartial.load(ordering: .relaxed))
   }

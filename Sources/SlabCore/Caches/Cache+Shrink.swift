@@ -25,7 +25,7 @@ extension Pointer where Pointee == Cache {
 
 extension Pointer where Pointee == Group {
   /// Gives back what the group's own child caches hold without a user: the content of their
-  /// sheaves and their empty slabs. Before a charge is refused. O(caches); takes the registry lock;
+  /// sheaves and their empty slabs. Before a charge is refused. O(own caches); takes the registry lock;
   /// a fence for each cache with a sheaf, which then is cold again: a tenant that stays at its
   /// limit costs the others no fence after the first.
   package func reclaim() {
@@ -35,6 +35,8 @@ extension Pointer where Pointee == Group {
     while let current = node {
       node = current.successor(in: caches)
       let cache = Pointer<Cache>(groupNode: current)
+      // Nor have those behind it anything to give.
+      if cache.pointee.isInherited { break }
       // One that is ending gives its slabs back by itself.
       if cache.state == .active, cache.hasSomethingToReclaim { cache.shrink() }
     }

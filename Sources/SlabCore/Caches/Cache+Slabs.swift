@@ -66,6 +66,7 @@ extension Pointer where Pointee == Cache {
     afterUnits units: Int
   ) throws(AllocatorError) -> (unit: Int, order: Int) {
     let geometry = pointee.root.pointee.geometry
+    // A child's slabs are made by holders of a handle, for whom it does not change.
     guard let group = pointee.group else {
       let pages = pointee.allocator.pages
       if let unit = pages.allocate(order: geometry.fullOrder) {
@@ -92,10 +93,10 @@ extension Pointer where Pointee == Cache {
   }
 
   private func freeRun(unit: Int, order: Int) {
-    if let group = pointee.group {
-      group.freeRun(unit: unit, order: order)
-    } else {
+    if isRoot {
       pointee.allocator.pages.free(unit: unit, order: order)
+    } else {
+      freeChargedRun(unit: unit, order: order)
     }
   }
 

@@ -19,8 +19,10 @@ package struct Cache: ~Copyable {
   let words = SheafWords()
   /// The root cache; its own address in a root.
   @usableFromInline let root: Pointer<RootCache>
-  /// The group that a child serves and charges; `nil` in a root.
-  let group: Pointer<Group>?
+  /// The group that a child serves and charges; `nil` in a root. Reparenting changes it, under the
+  /// registry lock and the page lock, once the cache is deactivated and nobody holds a handle. It is
+  /// read under one of the two, by holders of a handle, or while the cache is active.
+  var group: Pointer<Group>?
   let allocator: Pointer<AllocatorState>
   let slotBytes: UInt32
   let reciprocal: UInt32
@@ -28,6 +30,8 @@ package struct Cache: ~Copyable {
   let state: Atomic<UInt8>
   /// Whether slabs of this cache carry their own descriptors.
   let isSelfDescribing: Bool
+  /// Whether the group is not the one that the cache was made for. Under the registry lock.
+  var isInherited = false
   /// Keeps the lock's line away from the readers of this one.
   private let padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
 

@@ -94,7 +94,8 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// After its caches: a group is drained, and released if nothing holds it.
+  /// After its caches: a group is drained, and released if nothing holds it, or else perhaps
+  /// reparented.
   private func finish(_ groups: Pointer<Group>?) {
     var count = 0
     var next = groups
@@ -119,11 +120,12 @@ struct DeactivationChain {
   private(set) var first: Pointer<Cache>? = nil
   private(set) var needsFence = false
 
-  /// Step 1 for the caches of a group that is offline. Under the registry lock. O(caches).
+  /// Step 1 for the caches of a group that is offline. Under the registry lock. O(own caches): what
+  /// it inherited, at the end of its list, is past this.
   mutating func close(cachesOf group: Pointer<Group>) {
     let caches = group.caches
     var node = caches.successor(in: caches)
-    while let current = node {
+    while let current = node, !Pointer<Cache>(groupNode: current).pointee.isInherited {
       node = current.successor(in: caches)
       close(Pointer<Cache>(groupNode: current))
     }

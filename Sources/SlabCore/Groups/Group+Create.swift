@@ -6,12 +6,12 @@ internal import Synchronization
 extension Allocator {
   package var rootGroup: Pointer<Group> { state.pointee.rootGroup }
 
-  /// Makes a group below a parent (the root group by default), with one handle. O(1). Takes the
+  /// Makes a group below a parent (the root group by default), with one handle. O(depth). Takes the
   /// registry lock; the descriptor is charged to nobody. Names are for reports; two groups may have
-  /// the same, or none.
+  /// the same, or none. Without `endings` the allocator's policy is the group's.
   package func makeGroup(
     named utf8: borrowing Span<UInt8>, below wanted: Pointer<Group>? = nil,
-    max: Int = Group.unlimited
+    max: Int = Group.unlimited, endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
     let parent = wanted ?? rootGroup
     guard max >= 0 else { throw .invalidLimit }
@@ -35,13 +35,14 @@ extension Allocator {
     unsafe group.unsafePointer.initialize(
       to: Group(
         id: UInt32(id), parent: parent, allocator: state, max: max, name: name,
-        nameCount: utf8.count))
+        nameCount: utf8.count, endings: endings ?? state.pointee.configuration.endings))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.makeInlineTable()
     parent.childGroups.insertAfter(group.siblingNode)
     parent.pointee.childGroupCount += 1
     parent.pointee.onlineChildGroupCount += 1
+    group.countMade()
     state.pointee.registry.groupIDs.set(id, to: group)
     state.pointee.registry.groupsCreated += 1
     return group

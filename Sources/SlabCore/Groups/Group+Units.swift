@@ -3,7 +3,8 @@
 // tenant with three sizes needs one page and not three.
 //
 // A group's pages of units are a buddy system of orders 0 and 1 on the page map, under the page
-// lock; a page whose units are all free goes back, and its charge with it.
+// lock; a page whose units are all free goes back, and its charge with it. Pages that a parent took
+// over with the caches in them are its own from then on, free units included.
 
 internal import SlabPlatform
 
@@ -49,28 +50,41 @@ extension Pointer where Pointee == Group {
     return unit
   }
 
-  /// Takes a run back and its charge, as far as pages became free.
-  func freeRun(unit: Int, order: Int) {
-    let pages = allocator.pages
+}
+
+extension Pointer where Pointee == Cache {
+  /// Under the page lock, of a child that has a slab: the group that its memory is charged to. The
+  /// lock keeps that group from being released, and its charges from moving on.
+  private var charged: Pointer<Group> {
+    let group = pointee.group!
+    return group.state.hasHandedOver ? group.pointee.parent! : group
+  }
+
+  /// Takes a child's run back and its charge, as far as pages became free: from the group that the
+  /// charge is with now. Uncharging under the page lock costs others O(depth) additions; afterwards
+  /// the group may be gone. O(depth).
+  func freeChargedRun(unit: Int, order: Int) {
+    let pages = pointee.allocator.pages
     var unit = unit
     var order = order
     pages.pointee.lock.lock()
+    defer { pages.pointee.lock.unlock() }
+    let group = charged
     let map = pages.pointee.map
     while order < UnitMap.pageOrder {
       let buddy = unit ^ 1 << order
       let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == order else { break }
-      map.removeFree(unit: buddy, head: &pointee.freeUnits[order])
+      map.removeFree(unit: buddy, head: &group.pointee.freeUnits[order])
       unit = min(unit, buddy)
       order += 1
     }
     guard order >= UnitMap.pageOrder else {
-      map.pushFree(unit: unit, order: order, dirty: true, head: &pointee.freeUnits[order])
-      pages.pointee.lock.unlock()
+      map.pushFree(
+        unit: unit, order: order, dirty: true, head: &group.pointee.freeUnits[order])
       return
     }
     pages.pointee.free(unit: unit, order: order)
-    pages.pointee.lock.unlock()
-    uncharge(bytes: UnitMap.unitBytes << order)
+    group.uncharge(bytes: UnitMap.unitBytes << order)
   }
 }

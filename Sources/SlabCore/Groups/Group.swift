@@ -3,7 +3,8 @@
 //
 // A handle keeps the descriptor of the group and those of its child caches alive: that is what
 // makes the fast path safe without a reader section. What keeps a group itself alive is its
-// handles, its child caches, its child groups and, until it is drained, the fence batch.
+// handles, its child caches, its child groups and, until it is drained, the fence batch. Under the
+// policy `reparent` its child caches keep it only until they are with its parent.
 
 package import SlabPlatform
 public import Synchronization
@@ -13,7 +14,7 @@ package struct Group: ~Copyable {
   // Line 0: read by the fast path.
   /// Address of the table of child caches: a mask, then mask + 1 slots. See Group+Table.swift.
   @usableFromInline let table: Atomic<UInt>
-  /// `GroupState`; changes under the registry lock.
+  /// `GroupState`; changes under the registry lock, to `reparenting` under the page lock as well.
   let state: Atomic<UInt8>
   /// 0 for the root group.
   let depth: UInt8
@@ -44,7 +45,8 @@ package struct Group: ~Copyable {
   let name: UInt
 
   // Under the registry lock:
-  /// Sentinel of the group's caches, from their birth to their shutdown.
+  /// Sentinel of the group's caches, from their birth to their shutdown: first its own, then those
+  /// that it inherited.
   var caches = ListNode()
 
   // Line 3.
@@ -56,13 +58,17 @@ package struct Group: ~Copyable {
   var childGroupCount: UInt32 = 0
   var onlineChildGroupCount: UInt32 = 0
   /// Used slots of the table, tombstones included.
-  var usedSlots: UInt32 = 0
+  var usedSlots: UInt16 = 0
+  let endings: EndingPolicy
   /// The next group on the offline batch.
   var nextInBatch: Pointer<Group>? = nil
   /// Caches that are shut down while a handle is held.
   var shutDownCaches: Pointer<Cache>? = nil
   /// The table before `offline` took it away; 0 while online.
   var tableAtOffline: UInt = 0
+  /// Groups below this one, at any depth: those that are online, and the zombies.
+  var onlineDescendantCount: UInt32 = 0
+  var dyingDescendantCount: UInt32 = 0
 
   static var descriptorBytes: Int { 256 }
   static var siblingNodeOffset: UInt { 176 }
@@ -74,7 +80,7 @@ package struct Group: ~Copyable {
 
   init(
     id: UInt32, parent: Pointer<Group>?, allocator: Pointer<AllocatorState>, max: Int,
-    name: UInt, nameCount: Int
+    name: UInt, nameCount: Int, endings: EndingPolicy
   ) {
     table = Atomic(0)
     state = Atomic(GroupState.online.rawValue)
@@ -89,6 +95,7 @@ package struct Group: ~Copyable {
     current = Atomic(0)
     peak = Atomic(0)
     self.name = name
+    self.endings = endings
   }
 }
 

@@ -101,7 +101,8 @@ extension Pointer where Pointee == Cache {
     if objectsInSheaf > Int(pointee.objectsInUse) { return "cache: sheaf larger than its slabs" }
     let mode = pointee.allocator.pointee.region.mode
     switch state {
-    case .active: break
+    case .active:
+      if pointee.isInherited { return "cache: inherited and active" }
     case .deactivating: return "cache: deactivating while nobody works"
     case .deactivated:
       if pointee.emptyCount != 0 { return "cache: deactivated with empty slabs" }
@@ -128,11 +129,14 @@ extension Pointer where Pointee == Group {
     groups += 1
     var own = 0
     var caches = 0
+    var isAmongInherited = false
     var node = self.caches.successor(in: self.caches)
     while let current = node {
       node = current.successor(in: self.caches)
       let cache = Pointer<Cache>(groupNode: current)
       if cache.pointee.group != self { return "group: a foreign cache" }
+      if isAmongInherited, !cache.pointee.isInherited { return "group: inherited caches first" }
+      isAmongInherited = cache.pointee.isInherited
       own += Int(cache.pointee.units)
       caches += 1
     }
@@ -147,6 +151,8 @@ extension Pointer where Pointee == Group {
     pages += own >> UnitMap.pageOrder
     var children = 0
     var online = 0
+    var onlineBelow = 0
+    var dyingBelow = 0
     var child = childGroups.successor(in: childGroups)
     while let current = child {
       child = current.successor(in: childGroups)
@@ -159,6 +165,19 @@ extension Pointer where Pointee == Group {
       }
       children += 1
       if group.isOnline { online += 1 }
+      onlineBelow += Int(group.pointee.onlineDescendantCount) + (group.isOnline ? 1 : 0)
+      dyingBelow += Int(group.pointee.dyingDescendantCount) + (group.isOnline ? 0 : 1)
+    }
+    if onlineBelow != Int(pointee.onlineDescendantCount)
+      || dyingBelow != Int(pointee.dyingDescendantCount)
+    {
+      return "group: descendants do not add up"
+    }
+    if state == .reparenting { return "group: reparenting while nobody works" }
+    if state == .drained, pointee.endings == .reparent, children == 0,
+      pointee.handles.load(ordering: .relaxed) == 0
+    {
+      return "group: its caches alone hold it, and are not reparented"
     }
     if online != Int(pointee.onlineChildGroupCount) { return "group: online child groups" }
     if children != Int(pointee.childGroupCount) { return "group: child groups do not add up" }

@@ -23,7 +23,8 @@ package struct SlabinfoReader: ~Copyable {
   private var headersLeft = 2
 
   /// Starts a reading: of all roots, each with the sums over its children, or of the child caches
-  /// of a group, on which the caller must hold a handle.
+  /// of a group, on which the caller must hold a handle until `close`: its own ones, then those that
+  /// it inherited, each with a line of its own under its root's name.
   package init(of allocator: Allocator, group: Pointer<Group>? = nil) throws(AllocatorError) {
     self.allocator = allocator
     self.group = group

@@ -9,11 +9,15 @@ package struct AllocatorStatistics: Sendable {
   package var groupsCreated = 0
   package var groupsOfflined = 0
   package var groupsReleased = 0
+  /// Groups that are offline and not released yet: zombies, and those on their way.
+  package var groupsDying: Int { groupsOfflined - groupsReleased }
 
   // Child caches: created = on the lists + shut down; shut down = released + kept by handles.
   package var childCachesCreated = 0
   package var childCachesShutDown = 0
   package var childCachesReleased = 0
+  /// Those that a parent group took over, once or more often.
+  package var childCachesReparented = 0
 
   // Root caches of users.
   package var rootCachesCreated = 0
@@ -71,6 +75,7 @@ extension Allocator {
     figures.childCachesCreated = state.pointee.registry.childCachesCreated
     figures.childCachesShutDown = state.pointee.registry.childCachesShutDown
     figures.childCachesReleased = state.pointee.registry.childCachesReleased
+    figures.childCachesReparented = state.pointee.registry.childCachesReparented
     figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
     figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
     let idBytes = state.pointee.registry.groupIDs.usedBytes

@@ -37,10 +37,21 @@ package enum CacheState: UInt8, Sendable {
 ///
 ///     online   -> offline   offline(group), under the registry lock
 ///     offline  -> drained   fence worker, under the registry lock
+///     drained  -> reparenting
+///                           by whoever finds, under the registry lock, that it has caches and no
+///                           child group and no handle any more, if its policy is `reparent`
 ///     released              by whoever finds, under the registry lock, that it is drained and has
 ///                           no cache, no child group and no handle any more
+///     reparenting -> reparented
+///                           the worker that moved its caches, which releases it too, unless type-safe
+///                           caches of it await their barrier
 package enum GroupState: UInt8, Sendable {
   case online
   case offline
   case drained
+  case reparenting
+  case reparented
+
+  /// Whether its charges and its caches are its parent's, or about to be.
+  var hasHandedOver: Bool { rawValue >= GroupState.reparenting.rawValue }
 }

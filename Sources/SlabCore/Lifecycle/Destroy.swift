@@ -67,7 +67,8 @@ extension Pointer where Pointee == AllocatorState {
   private func releaseChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
     let group = cache.pointee.group!
     group.pointee.cacheCount -= 1
-    if group.pointee.handles.load(ordering: .acquiring) == 0 {
+    // An inherited cache is in no table: no handle leads to it.
+    if cache.pointee.isInherited || group.pointee.handles.load(ordering: .acquiring) == 0 {
       pointee.registry.childCachesReleased += 1
       released.add(cache)
       releaseIfUnused(group, released: &released)
@@ -90,22 +91,36 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Under the registry lock: releases a group that nothing holds any more, and then perhaps its
-  /// parent.
+  /// parent. One that only its caches hold goes to the reparenting worker, if that is its policy.
   func releaseIfUnused(_ group: Pointer<Group>, released: inout ReleasedDescriptors) {
     var candidate: Pointer<Group>? = group
-    while let unused = candidate, let parent = unused.pointee.parent, unused.state == .drained,
-      unused.pointee.handles.load(ordering: .acquiring) == 0, unused.pointee.cacheCount == 0,
+    while let unused = candidate, unused.pointee.parent != nil,
+      unused.state == .drained || unused.state == .reparented,
+      unused.pointee.handles.load(ordering: .acquiring) == 0,
       unused.pointee.childGroupCount == 0
     {
-      invariant(
-        unused.pointee.current.load(ordering: .relaxed) == 0, "group: released with charges")
-      invariant(unused.pointee.shutDownCaches == nil, "group: released with descriptors")
-      unused.siblingNode.unlink()
-      parent.pointee.childGroupCount -= 1
-      pointee.registry.groupsReleased += 1
-      released.add(unused)
-      candidate = parent
+      guard unused.pointee.cacheCount == 0 else {
+        if unused.state == .drained, unused.pointee.endings == .reparent { handOver(unused) }
+        return
+      }
+      candidate = releaseGroup(unused, released: &released)
     }
+  }
+
+  /// Under the registry lock: takes a group that nothing holds out of the tree. Its parent.
+  func releaseGroup(
+    _ group: Pointer<Group>, released: inout ReleasedDescriptors
+  ) -> Pointer<Group> {
+    let parent = group.pointee.parent!
+    invariant(
+      group.pointee.current.load(ordering: .relaxed) == 0, "group: released with charges")
+    invariant(group.pointee.shutDownCaches == nil, "group: released with descriptors")
+    group.siblingNode.unlink()
+    parent.pointee.childGroupCount -= 1
+    group.countReleased()
+    pointee.registry.groupsReleased += 1
+    released.add(group)
+    return parent
   }
 
   /// Under the registry lock: the last of the root, its children and their births ends the root.

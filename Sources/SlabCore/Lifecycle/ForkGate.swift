@@ -117,7 +117,7 @@ extension Pointer where Pointee == Cache {
   @inline(never)
   func yieldToFork() {
     // The root of a child that has ended may be gone.
-    guard pointee.group != nil || !pointee.root.pointee.isInternal else { return }
+    guard !isRoot || !pointee.root.pointee.isInternal else { return }
     pointee.allocator.waitForFork()
   }
 }

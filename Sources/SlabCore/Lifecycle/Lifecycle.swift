@@ -6,6 +6,8 @@
 //   destroy(root)   -> root batch -----/
 //   last free       -> destroy queue ---> destroy worker: shutdown; plain: release
 //                                             type-safe: barrier batch -> barrier -> release
+//   last handle, or the end of the batch
+//                   -> reparent queue --> reparenting worker: a drained group's caches to its parent
 //
 // Nobody who puts something in waits for anything but the registry lock.
 
@@ -18,6 +20,8 @@ struct Lifecycle: ~Copyable {
   var offlineBatch: Pointer<Group>? = nil
   /// Roots that were destroyed since the last batch.
   var rootBatch: Pointer<RootCache>? = nil
+  /// Groups whose charges have gone to their parents and whose caches follow; see Reparent.swift.
+  var reparentQueue: Pointer<Group>? = nil
 
   /// The last of the dying caches, chained by `nextInChain`; pushed without a lock.
   let destroyQueue = Atomic<UInt>(0)

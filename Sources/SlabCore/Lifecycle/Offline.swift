@@ -1,14 +1,15 @@
-// The end of a group as its user sees it. Pointer work under the registry lock, O(1) however many
-// caches the group has and whatever else exists: what must be done per cache, the fence worker
-// does. No fence, no grace period, no barrier, no waiting for a worker (patches 7 and 8).
+// The end of a group as its user sees it. Pointer work under the registry lock, O(depth) however
+// many caches the group has and whatever else exists: what must be done per cache, the workers
+// do. No fence, no grace period, no barrier, no waiting for a worker (patches 7 and 8).
 
 package import SlabPlatform
 internal import Synchronization
 
 extension Allocator {
   /// Takes a group offline: it allocates no more, frees go on working, its id can be used again at
-  /// once, and its memory goes back as its objects are freed. O(1). Waits for nothing but the
-  /// registry lock. The caller's handle stays valid.
+  /// once, and its memory goes back as its objects are freed. O(depth). Waits for nothing but the
+  /// registry lock. The caller's handle stays valid. What objects that outlive it do to the group
+  /// is its policy: see `EndingPolicy`.
   ///
   /// - Throws: `.groupHasChildren` while a child group is online, `.groupOffline` if it is offline
   ///   already, `.rootGroup`. Then nothing has changed.
@@ -34,6 +35,7 @@ extension Allocator {
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
     group.pointee.parent?.pointee.onlineChildGroupCount -= 1
+    group.countOffline()
     group.unpublishAll()
     state.pointee.registry.groupIDs.free(Int(group.pointee.id))
     group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch
@@ -49,8 +51,9 @@ extension Allocator {
   }
 
   /// Gives a handle back. With the last one an online group goes offline (it must not have child
-  /// groups that are online), and nobody can allocate in the group any more. O(1), or O(caches that
-  /// are shut down) with the last one; takes the registry lock then.
+  /// groups that are online), and nobody can allocate in the group any more. O(1), or O(depth +
+  /// caches that are shut down) with the last one; takes the registry lock then, and the page lock
+  /// for a moment if the group's charges go to its parent.
   package func release(_ group: Pointer<Group>) {
     guard group.pointee.parent != nil else { fatal("release: the root group") }
     var handles = group.pointee.handles.load(ordering: .relaxed)
@@ -83,11 +86,12 @@ extension Allocator {
     var released = ReleasedDescriptors()
     state.releaseShutDownCaches(of: group, released: &released)
     state.releaseIfUnused(group, released: &released)
+    let hasWork = wasOnline || state.pointee.lifecycle.reparentQueue != nil
     // The descriptors outlive the lock in this thread's hand.
     state.takeInHand()
     state.pointee.registry.lock.unlock()
     released.free(to: state)
     state.putDown()
-    if wasOnline { state.kickWorkers() }
+    if hasWork { state.kickWorkers() }
   }
 }

@@ -106,7 +106,8 @@ extension Pointer where Pointee == AllocatorState {
     let fenced = runFenceBatch()
     let destroyed = runDestroyQueue()
     let released = runBarrierBatch()
-    guard fenced || destroyed || released else { return false }
+    let reparented = runReparentQueue()
+    guard fenced || destroyed || released || reparented else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true

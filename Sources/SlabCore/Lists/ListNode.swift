@@ -42,6 +42,11 @@ extension Pointer where Pointee == ListNode {
     pointee.next = node.address
   }
 
+  /// As a list's sentinel: links an unlinked node at its end. O(1).
+  package func insertLast(_ node: Pointer<ListNode>) {
+    Pointer<ListNode>(address: previous)!.insertAfter(node)
+  }
+
   /// Takes the node out of its list. O(1).
   package func unlink() {
     invariant(isLinked, "list: node not linked")

@@ -12,7 +12,8 @@
 // where `cache` and `slab` are descriptors' offsets from the heap's base in granules of 64 bytes
 // (hence the limit of 128 GiB), and `next`, `previous` are units. So an address leads to its cache
 // in one subtraction, one shift and one load of the lower half, whose sign tells the rest; and the
-// free lists need no memory of their own and touch none of the free pages.
+// free lists need no memory of their own and touch none of the free pages. The `previous` of a
+// list's first run is its last run, so that two lists are joined in O(1).
 //
 // A word of a free run changes under the page lock; the words of a slab change when it is made and
 // when it is given back, while no object of it is live.
@@ -127,9 +128,9 @@ package struct UnitMap {
 
   /// Puts a run at the head of a free list. O(1).
   func pushFree(unit: Int, order: Int, dirty: Bool, head: inout UInt32) {
+    let last = head == Self.none ? UInt32(unit) : Self.previous(words[Int(head)])
     words[unit] =
-      UInt64(order) << 60 | UInt64(head) << 32 | 1 << 31 | (dirty ? 1 << 28 : 0)
-      | UInt64(Self.none)
+      UInt64(order) << 60 | UInt64(head) << 32 | 1 << 31 | (dirty ? 1 << 28 : 0) | UInt64(last)
     if head != Self.none { setPrevious(UInt32(unit), of: Int(head)) }
     head = UInt32(unit)
   }
@@ -138,13 +139,28 @@ package struct UnitMap {
   func removeFree(unit: Int, head: inout UInt32) {
     let next = Self.next(words[unit])
     let previous = Self.previous(words[unit])
-    if next != Self.none { setPrevious(previous, of: Int(next)) }
-    if previous != Self.none {
-      setNext(next, of: Int(previous))
-    } else {
+    if head == UInt32(unit) {
       head = next
+      if next != Self.none { setPrevious(previous, of: Int(next)) }
+    } else {
+      setNext(next, of: Int(previous))
+      setPrevious(previous, of: Int(next == Self.none ? head : next))
     }
     words[unit] = 0
+  }
+
+  /// Puts the runs of a list behind those of another one of the same order and kind. O(1).
+  func join(_ other: inout UInt32, to head: inout UInt32) {
+    guard other != Self.none else { return }
+    if head == Self.none {
+      head = other
+    } else {
+      let last = Self.previous(words[Int(head)])
+      setPrevious(Self.previous(words[Int(other)]), of: Int(head))
+      setPrevious(last, of: Int(other))
+      setNext(other, of: Int(last))
+    }
+    other = Self.none
   }
 
   /// Takes the first run of a free list. O(1).

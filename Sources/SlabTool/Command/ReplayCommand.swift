@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Glibc
+import Slab
 
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -34,6 +35,15 @@ struct ReplayCommand: ParsableCommand {
     help: "How many copies of each recorded group to live side by side, up to 10,000.")
   var copies = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "What becomes of objects that outlive their group.",
+      discussion: """
+        With keep the group lives on as a zombie until the last of them is freed (Linux 4.11); with \
+        reparent they and their charges go to its parent, and the group is gone (Linux 5.3).
+        """))
+  var endings = EndingPolicy.reparent
+
   @Flag(help: "Print the allocator's slabinfo at the end of the recording.")
   var slabinfo = false
 
@@ -60,7 +70,7 @@ struct ReplayCommand: ParsableCommand {
   private func replay() throws {
     let replay = Replay(
       path: try recording ?? PackagedRecording.path(), name: name, copies: copies,
-      isSlabinfoWanted: slabinfo)
+      endings: endings, isSlabinfoWanted: slabinfo)
     let outcome = try replay.run { StandardStream.writeMessage("slab: \($0)\n") }
     let report = ReplayReport(outcome)
     try StandardStream.writeReport(json ? report.json() : report.text())

@@ -8,6 +8,7 @@ struct Replay {
   var path: String
   var name: String
   var copies: Int
+  var endings: EndingPolicy
   var isSlabinfoWanted: Bool
 
   /// Lives the recording. Warnings that do not stop it are handed to `warn` when it has been
@@ -37,7 +38,7 @@ struct Replay {
     unsafe allocator.unmapEverything()
 
     return ReplayOutcome(
-      recording: name, copies: copies, counts: counts, atEnd: atEnd,
+      recording: name, copies: copies, endings: endings, counts: counts, atEnd: atEnd,
       afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
       offlineLatencies: interpreter.target.offlineLatencies.percentiles,
       replaySeconds: replaySeconds, slabinfo: slabinfo)
@@ -55,7 +56,9 @@ struct Replay {
 
   private func makeAllocator() throws(ToolError) -> SlabAllocator {
     do throws(SlabError) {
-      return try SlabAllocator()
+      var configuration = SlabAllocator.Configuration()
+      configuration.endings = endings
+      return try SlabAllocator(configuration: configuration)
     } catch {
       throw .allocator("start the allocator", error)
     }

@@ -6,6 +6,7 @@ struct ReplayOutcome {
   /// What messages call the recording.
   var recording: String
   var copies: Int
+  var endings: EndingPolicy
   /// Counts of the recording itself, for one copy.
   var counts: RecordingCounts
   /// The allocator when the recording had been lived and every queued ending was done.
@@ -19,4 +20,8 @@ struct ReplayOutcome {
   var replaySeconds: Double
   /// The allocator's slabinfo at the end of the recording.
   var slabinfo: String?
+
+  /// The groups that their objects hold at the end, in all copies: by the book of the recording, and
+  /// the policy.
+  var pinnedGroups: Int { endings == .keep ? copies * counts.pinnedGroups : 0 }
 }

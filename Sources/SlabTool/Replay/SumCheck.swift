@@ -60,7 +60,17 @@ struct SumCheck {
     add(
       "groups", copies * counts.groups, .equals,
       "released + pinned_groups_at_end + online",
-      figures.groupsReleased + copies * (counts.pinnedGroups + counts.groups - counts.offlined))
+      figures.groupsReleased + outcome.pinnedGroups + copies * (counts.groups - counts.offlined))
+    add(
+      "pinned_groups_at_end", outcome.pinnedGroups, .equals, "dying_groups_at_end",
+      figures.groupsDying)
+    if outcome.endings == .keep {
+      add("reparented_caches", figures.childCachesReparented, .equals, "none", 0)
+    } else {
+      add(
+        "pinned_child_caches_at_end", copies * counts.pinnedChildCaches, .isAtMost,
+        "reparented_caches", figures.childCachesReparented)
+    }
     add("root_caches", counts.rootCaches, .equals, "root caches made", figures.rootCaches)
     add(
       "child_caches", copies * counts.childCaches, .equals,

@@ -66,7 +66,9 @@ extension ReplayReport {
     [
       "\(figures.liveAtEnd.grouped) objects live, \(figures.chargedLiveAtEnd.grouped) of them "
         + "charged; they pin \(figures.pinnedGroupsAtEnd.grouped) offline groups and "
-        + "\(figures.pinnedChildCachesAtEnd.grouped) child caches"
+        + "\(figures.pinnedChildCachesAtEnd.grouped) child caches",
+      "endings: \(figures.endings); \(figures.reparentedCaches.grouped) child caches went to the "
+        + "parents of their groups",
     ]
   }
 

@@ -49,6 +49,7 @@ extension ReplayReport: Encodable {
 struct ReplayFigures: Encodable {
   let recording: String
   let copies: Int
+  let endings: String
 
   let lines: Int
   let events: Int
@@ -65,6 +66,8 @@ struct ReplayFigures: Encodable {
   let liveAtEnd: Int
   let chargedLiveAtEnd: Int
   let pinnedGroupsAtEnd: Int
+  let dyingGroupsAtEnd: Int
+  let reparentedCaches: Int
   let pinnedChildCachesAtEnd: Int
 
   let replaySeconds: Double
@@ -99,6 +102,7 @@ struct ReplayFigures: Encodable {
     let sumCheck = SumCheck(outcome)
     recording = outcome.recording
     self.copies = copies
+    endings = outcome.endings.rawValue
 
     lines = counts.lines
     events = copies * counts.events
@@ -114,7 +118,9 @@ struct ReplayFigures: Encodable {
     chargedFreesAfterOffline = copies * counts.chargedFreesAfterOffline
     liveAtEnd = copies * counts.live
     chargedLiveAtEnd = copies * counts.chargedLive
-    pinnedGroupsAtEnd = copies * counts.pinnedGroups
+    pinnedGroupsAtEnd = outcome.pinnedGroups
+    dyingGroupsAtEnd = atEnd.groupsDying
+    reparentedCaches = atEnd.childCachesReparented
     pinnedChildCachesAtEnd = copies * counts.pinnedChildCaches
 
     replaySeconds = outcome.replaySeconds

@@ -1,0 +1,6 @@
+// The policies by their names, as the value of `--endings`.
+
+public import ArgumentParser
+public import Slab
+
+extension EndingPolicy: ExpressibleByArgument {}
