@@ -54,21 +54,19 @@ extension Pointer where Pointee == AllocatorState {
     notePending()
   }
 
-  /// The reparenting worker: the second step for every group that was handed over, and for their
-  /// parents if they follow. True if there was one. O(caches).
+  /// The reparenting worker: the second step for every group that was handed over until now. True if
+  /// there was one. Their parents, if they follow, are for the next look: fork waits for this one.
+  /// O(caches).
   func runReparentQueue() -> Bool {
+    pointee.registry.lock.lock()
+    var next = pointee.lifecycle.reparentQueue
+    pointee.lifecycle.reparentQueue = nil
+    pointee.registry.lock.unlock()
     var count = 0
-    while true {
-      pointee.registry.lock.lock()
-      var next = pointee.lifecycle.reparentQueue
-      pointee.lifecycle.reparentQueue = nil
-      pointee.registry.lock.unlock()
-      guard next != nil else { break }
-      while let group = next {
-        next = group.pointee.nextInBatch
-        moveCaches(of: group)
-        count += 1
-      }
+    while let group = next {
+      next = group.pointee.nextInBatch
+      moveCaches(of: group)
+      count += 1
     }
     noteDone(count)
     return count > 0

@@ -1,0 +1,36 @@
+// What becomes of objects that outlive their group, as a user sees it.
+
+import Slab
+import Testing
+
+@Suite struct EndingPolicyTests {
+  @Test(arguments: EndingPolicy.allCases, [true, false])
+  func leftovers(endings: EndingPolicy, ofOneGroup: Bool) throws {
+    var configuration = SlabAllocator.Configuration()
+    if !ofOneGroup { configuration.endings = endings }
+    let allocator = try SlabAllocator(configuration: configuration)
+    // SAFETY: nothing of the allocator is used after this scope.
+    defer { unsafe allocator.unmapEverything() }
+    let cache = try allocator.makeCache(named: "cache", objectSize: 100)
+    let parent = try allocator.makeGroup(named: "parent")
+    let group = try allocator.makeGroup(
+      named: "group", parent: parent, endings: ofOneGroup ? endings : nil)
+    // SAFETY: the object is freed once, below.
+    let object = try unsafe cache.allocate(in: group)
+    #expect(parent.descendants == (online: 1, dying: 0))
+    group.release()
+    allocator.waitUntilDrained()
+    let isZombie = endings == .keep
+    #expect(parent.descendants == (online: 0, dying: isZombie ? 1 : 0))
+    #expect(allocator.statistics.groupsDying == (isZombie ? 1 : 0))
+    #expect(allocator.statistics.childCachesReparented == (isZombie ? 0 : 1))
+    #expect(parent.current == 4096)
+    let lines = try allocator.slabinfo(of: parent).split(separator: "\n").dropFirst(2)
+    #expect(lines.count { $0.hasPrefix("cache ") } == (isZombie ? 0 : 1))
+    unsafe cache.free(object)
+    allocator.waitUntilDrained()
+    #expect(parent.current == 0)
+    #expect(parent.descendants == (online: 0, dying: 0))
+    parent.release()
+  }
+}
