@@ -128,4 +128,34 @@ import Testing
       try allocator.destroy(root)
     }
   }
+
+  /// A group with one cache that awaits its barrier and one that lives on: the one moves to the parent,
+  /// the other holds the group until the reader has gone.
+  @Test func reparentingWithABarrierPending() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 1024, options: .typeSafe)
+      let other = try allocator.makeCache("other", size: 1024, options: .typeSafe)
+      let parent = try allocator.makeGroup("parent")
+      let group = try allocator.makeGroup("group", below: parent)
+      let left = try allocator.allocate(from: root, in: group)
+      let gone = try allocator.allocate(from: other, in: group)
+      let section = allocator.beginReading()
+      allocator.free(gone)
+      allocator.release(group)
+      #expect(eventually { allocator.statistics.childCachesReparented == 1 })
+      #expect(eventually { allocator.statistics.cachesAwaitingBarrier == 1 })
+      #expect(allocator.statistics.groupsReleased == 0)
+      // The slab that a reader may still look into is charged, as is the one with the object.
+      #expect(parent.currentBytes > 0)
+      allocator.endReading(section)
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.groupsReleased == 1)
+      #expect(allocator.cache(of: left)!.pointee.group == parent)
+      allocator.free(left)
+      allocator.waitUntilDrained()
+      #expect(parent.currentBytes == 0)
+      allocator.release(parent)
+      for root in [root, other] { try allocator.destroy(root) }
+    }
+  }
 }
