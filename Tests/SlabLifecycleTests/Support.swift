@@ -37,8 +37,8 @@ func withWorkersHeldOff<Result>(
 }
 
 /// Waits until a condition holds; false if it does not within 20 s.
-func eventually(_ condition: () -> Bool) -> Bool {
-  let deadline = SystemCall.monotonicNanoseconds + 20_000_000_000
+func eventually(within nanoseconds: UInt64 = 20_000_000_000, _ condition: () -> Bool) -> Bool {
+  let deadline = SystemCall.monotonicNanoseconds + nanoseconds
   while SystemCall.monotonicNanoseconds < deadline {
     if condition() { return true }
     sched_yield()
