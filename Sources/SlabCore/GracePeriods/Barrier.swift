@@ -117,6 +117,7 @@ extension Allocator {
   package func barrier() {
     guard !state.isCallbackWorker else { fatal("barrier: called from a callback (deadlock)") }
     state.checkNotReading()
+    while !state.flushDeferredFrees() { state.waitForMembarrier() }
     state.waitForBarrier(state.requestBarrier())
   }
 }

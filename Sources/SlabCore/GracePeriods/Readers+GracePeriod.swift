@@ -120,10 +120,15 @@ extension Pointer where Pointee == AllocatorState {
         try pointee.region.orderCounters()
         return
       } catch {
-        let ticket = pointee.gracePeriods.pause.prepare()
-        pointee.gracePeriods.pause.wait(ticket, nanoseconds: GracePeriodSequence.longestPause)
+        waitForMembarrier()
       }
     }
+  }
+
+  /// Before it is tried again.
+  func waitForMembarrier() {
+    let ticket = pointee.gracePeriods.pause.prepare()
+    pointee.gracePeriods.pause.wait(ticket, nanoseconds: GracePeriodSequence.longestPause)
   }
 
   private func pauseForSections(_ waits: Int) {

@@ -75,6 +75,7 @@ extension Pointer where Pointee == AllocatorState {
     if inChild {
       forgetWorkers()
       forgetCallbackWorkers()
+      inheritDeferredFrees()
       resetReadersAfterFork()
     }
     unlockEverything(inChild: inChild)
