@@ -76,9 +76,9 @@ extension Pointer where Pointee == AllocatorState {
       forgetWorkers()
       forgetCallbackWorkers()
       inheritDeferredFrees()
-      resetReadersAfterFork()
     }
     unlockEverything(inChild: inChild)
+    if inChild { resetReadersAfterFork() }
     for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].unlock() }
     pointee.forkGate.isForking.store(false, ordering: .relaxed)
     if inChild { pointee.forkGate.over.resetAfterFork() } else { pointee.forkGate.over.signal() }
