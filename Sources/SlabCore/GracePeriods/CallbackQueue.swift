@@ -37,6 +37,17 @@ struct CallbackList: ~Copyable {
     last = callback
   }
 
+  /// O(callbacks).
+  var count: Int {
+    var count = 0
+    var next = first
+    while let callback = next {
+      next = callback.pointee.next
+      count += 1
+    }
+    return count
+  }
+
   mutating func popFirst() -> Pointer<GracePeriodCallback>? {
     guard let callback = first else { return nil }
     first = callback.pointee.next
@@ -127,10 +138,13 @@ extension Pointer where Pointee == CallbackQueue {
   }
 
   /// In a child of fork, under the lock: no grace period need be waited for; and the next `push` must
-  /// find the queue empty, or it would tell nobody.
+  /// find the queue empty, or it would tell nobody. What a thread of the parent had counted and not
+  /// pushed is not counted any more. O(callbacks).
   func inheritCallbacks() {
     _ = moveIncoming()
     pointee.cookie = 0
+    let count = pointee.waiting.count + pointee.ready.count
+    pointee.count.store(count, ordering: .relaxed)
   }
 
   /// Runs what is ready, in chunks. The worker's. True if there was something.
