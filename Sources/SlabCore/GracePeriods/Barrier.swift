@@ -115,8 +115,9 @@ extension Allocator {
   /// Expedited. Not in a callback: the process ends with a line that says so. Not in a read-side
   /// section, which the callbacks may wait for: see `synchronize`.
   package func barrier() {
-    guard !state.isCallbackWorker else { fatal("barrier: called from a callback (deadlock)") }
+    guard !state.isInCallback else { fatal("barrier: called from a callback (deadlock)") }
     state.checkNotReading()
+    while !state.flushDeferredFrees() { state.waitForMembarrier() }
     state.waitForBarrier(state.requestBarrier())
   }
 }

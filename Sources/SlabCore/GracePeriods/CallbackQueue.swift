@@ -37,6 +37,17 @@ struct CallbackList: ~Copyable {
     last = callback
   }
 
+  /// O(callbacks).
+  var count: Int {
+    var count = 0
+    var next = first
+    while let callback = next {
+      next = callback.pointee.next
+      count += 1
+    }
+    return count
+  }
+
   mutating func popFirst() -> Pointer<GracePeriodCallback>? {
     guard let callback = first else { return nil }
     first = callback.pointee.next
@@ -50,17 +61,17 @@ struct CallbackQueue: ~Copyable {
   var barrier = GracePeriodCallback()
   let allocator: Pointer<AllocatorState>
   let incoming = Atomic<UInt>(0)
-  /// Callbacks in all four places.
+  /// Callbacks in all four places, and those that are about to be pushed: never fewer than there are.
   let count = Atomic<Int>(0)
+  /// The identity of the thread that works on `running`, 0 for none. Changes under `lock`.
+  let runner = Atomic<UInt>(0)
 
   let lock = Lock()
   // Under `lock`:
-  /// Whether `running` is being worked on.
-  var isRunning = false
   var cookie: UInt64 = 0
   var waiting = CallbackList()
   var ready = CallbackList()
-  /// The worker's, while `isRunning`.
+  /// The runner's.
   var running: Pointer<GracePeriodCallback>? = nil
 
   init(allocator: Pointer<AllocatorState>) { self.allocator = allocator }
@@ -79,6 +90,8 @@ struct CallbackQueue: ~Copyable {
 extension Pointer where Pointee == CallbackQueue {
   /// Puts a callback in. True if somebody must be told: the queue was empty, or is flooded.
   func push(_ callback: Pointer<GracePeriodCallback>) -> Bool {
+    // First: the callback may have run before this returns.
+    let count = pointee.count.add(1, ordering: .relaxed).newValue
     var head = pointee.incoming.load(ordering: .relaxed)
     while true {
       callback.pointee.next = Pointer<GracePeriodCallback>(address: head)
@@ -89,7 +102,6 @@ extension Pointer where Pointee == CallbackQueue {
       if done { break }
       head = now
     }
-    let count = pointee.count.add(1, ordering: .relaxed).newValue
     return head == 0 || count % CallbackQueue.flood == 0
   }
 
@@ -98,21 +110,41 @@ extension Pointer where Pointee == CallbackQueue {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
     if pointee.waiting.first == nil {
-      var newest = Pointer<GracePeriodCallback>(
-        address: pointee.incoming.exchange(0, ordering: .acquiring))
-      guard newest != nil else { return 0 }
-      // After the exchange: the grace period must begin after every callback was queued.
+      guard moveIncoming() else { return 0 }
+      // After the move: the grace period must begin after every callback was queued.
       pointee.cookie = pointee.allocator.gracePeriodSnapshot()
-      pointee.waiting.last = newest
-      var first: Pointer<GracePeriodCallback>?
-      while let callback = newest {
-        newest = callback.pointee.next
-        callback.pointee.next = first
-        first = callback
-      }
-      pointee.waiting.first = first
     }
     return pointee.cookie
+  }
+
+  /// Under the lock: puts what came in behind what waits. False if nothing came in.
+  private func moveIncoming() -> Bool {
+    var newest = Pointer<GracePeriodCallback>(
+      address: pointee.incoming.exchange(0, ordering: .acquiring))
+    guard let last = newest else { return false }
+    var first: Pointer<GracePeriodCallback>?
+    while let callback = newest {
+      newest = callback.pointee.next
+      callback.pointee.next = first
+      first = callback
+    }
+    if let before = pointee.waiting.last {
+      before.pointee.next = first
+    } else {
+      pointee.waiting.first = first
+    }
+    pointee.waiting.last = last
+    return true
+  }
+
+  /// In a child of fork, under the lock: no grace period need be waited for; and the next `push` must
+  /// find the queue empty, or it would tell nobody. What a thread of the parent had counted and not
+  /// pushed is not counted any more. O(callbacks).
+  func inheritCallbacks() {
+    _ = moveIncoming()
+    pointee.cookie = 0
+    let count = pointee.waiting.count + pointee.ready.count
+    pointee.count.store(count, ordering: .relaxed)
   }
 
   /// Runs what is ready, in chunks. The worker's. True if there was something.
@@ -122,7 +154,7 @@ extension Pointer where Pointee == CallbackQueue {
     while true {
       if allocator.isForking { allocator.waitForFork() }
       pointee.lock.lock()
-      guard !pointee.isRunning else {
+      guard pointee.runner.load(ordering: .relaxed) == 0 else {
         // Somebody who could get no worker does this one's work.
         pointee.lock.unlock()
         return any
@@ -142,7 +174,7 @@ extension Pointer where Pointee == CallbackQueue {
         pointee.lock.unlock()
         return any
       }
-      pointee.isRunning = true
+      pointee.runner.store(Threads.identity, ordering: .relaxed)
       allocator.takeInHand()
       pointee.lock.unlock()
       any = true
@@ -152,7 +184,7 @@ extension Pointer where Pointee == CallbackQueue {
         unsafe callback.pointee.function!(UnsafeMutableRawPointer(callback.unsafePointer))
       }
       pointee.lock.lock()
-      pointee.isRunning = false
+      pointee.runner.store(0, ordering: .relaxed)
       pointee.lock.unlock()
       pointee.count.subtract(count, ordering: .relaxed)
       allocator.putDown()
@@ -182,9 +214,10 @@ extension Pointer where Pointee == CallbackQueue {
       _ = push(head)
       return true
     }
-    guard pointee.waiting.first != nil || pointee.ready.first != nil || pointee.isRunning else {
-      return false
-    }
+    guard
+      pointee.waiting.first != nil || pointee.ready.first != nil
+        || pointee.runner.load(ordering: .relaxed) != 0
+    else { return false }
     pointee.count.add(1, ordering: .relaxed)
     if pointee.waiting.first != nil {
       pointee.waiting.append(head)

@@ -21,8 +21,6 @@ struct CallbackWorkers: ~Copyable {
   let ended = EventCount()
   /// Signalled after each turn in which callbacks ran.
   let turn = EventCount()
-  /// The workers' identities, so that one that waits for itself is found.
-  let identities = InlineArray<8, Atomic<UInt>> { _ in Atomic(0) }
 
   static var most: Int { 8 }
   /// How long callbacks gather when nobody waits.
@@ -73,7 +71,6 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   private func runCallbackWorker(_ index: Int) {
-    pointee.callbacks.workers.identities[index].store(Threads.identity, ordering: .relaxed)
     pointee.callbacks.workers.awake.add(1, ordering: .sequentiallyConsistent)
     var seen: UInt = 0
     while true {
@@ -89,7 +86,6 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.workers.lock.lock()
     pointee.callbacks.workers.running &= ~(1 << UInt8(index))
     pointee.callbacks.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
-    pointee.callbacks.workers.identities[index].store(0, ordering: .relaxed)
     // Signalled under the lock: whoever waits takes it before he unmaps us.
     pointee.callbacks.workers.ended.signal()
     pointee.callbacks.workers.lock.unlock()
@@ -126,7 +122,7 @@ extension Pointer where Pointee == AllocatorState {
     if index == 0, hasDeferredFrees { return true }
     var count = 0
     forEachQueue(of: index) { queue in
-      // The count is raised a moment after the push: look at both.
+      // The count is raised without an order: look at both.
       if queue.pointee.incoming.load(ordering: .sequentiallyConsistent) != 0 { count += 1 }
       count += queue.pointee.count.load(ordering: .sequentiallyConsistent)
     }
@@ -171,21 +167,23 @@ extension Pointer where Pointee == AllocatorState {
       ticket, nanoseconds: CallbackQueue.throttleNanoseconds)
   }
 
-  /// Hurries the workers; if there is none and none can be had, does their work here.
+  /// Hurries the workers; does the work of those that could not be had here.
   func hurryCallbackWorkers() {
     kickCallbackWorker(isHurried: true)
     pointee.callbacks.workers.lock.lock()
-    let isAlone = pointee.callbacks.workers.running == 0
+    let running = pointee.callbacks.workers.running
     pointee.callbacks.workers.lock.unlock()
-    guard isAlone, !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
-    for index in 0..<pointee.callbacks.workers.limit { takeTurn(index) }
+    guard !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
+    for index in 0..<pointee.callbacks.workers.limit where running & 1 << UInt8(index) == 0 {
+      takeTurn(index)
+    }
   }
 
-  /// Whether this thread runs callbacks.
-  var isCallbackWorker: Bool {
+  /// Whether this thread runs a callback: a worker, or somebody who does a worker's work. O(queues).
+  var isInCallback: Bool {
     let identity = Threads.identity
-    for index in 0..<pointee.callbacks.workers.limit
-    where pointee.callbacks.workers.identities[index].load(ordering: .relaxed) == identity {
+    for index in 0..<pointee.callbacks.queueCount
+    where callbackQueue(index).pointee.runner.load(ordering: .relaxed) == identity {
       return true
     }
     return false
@@ -210,14 +208,11 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// In a child of fork: the threads were the parent's. What they had is queued, and nobody pushes to
-  /// a queue that looks empty without a kick.
+  /// In a child of fork, with all locks held: the threads were the parent's. What they had is queued.
   func forgetCallbackWorkers() {
     pointee.callbacks.workers.running = 0
     pointee.callbacks.workers.awake.store(0, ordering: .relaxed)
-    for index in 0..<CallbackWorkers.most {
-      pointee.callbacks.workers.identities[index].store(0, ordering: .relaxed)
-    }
+    for index in 0..<pointee.callbacks.queueCount { callbackQueue(index).inheritCallbacks() }
     pointee.callbacks.workers.wake.resetAfterFork()
     pointee.callbacks.workers.ended.resetAfterFork()
     pointee.callbacks.workers.turn.resetAfterFork()

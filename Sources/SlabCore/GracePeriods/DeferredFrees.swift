@@ -12,8 +12,11 @@ internal import Synchronization
 struct DeferredFrees: ~Copyable {
   /// The sheaf; opened by the first deferred free.
   var words = SheafWords()
-  /// Something may be on the sheaf.
+  /// Something was put on the sheaf since the last flush began: whoever set this has kicked the worker.
   let isUsed = Atomic<Bool>(false)
+  /// What was on the sheaf is on its way to the queues, where a barrier would find it; or a child of
+  /// fork has inherited it, and nobody has been kicked.
+  let isMoving = Atomic<Bool>(false)
   /// Pages that wait.
   let pages = Atomic<Int>(0)
   let lock = Lock()
@@ -85,9 +88,11 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Whether something may be on the sheaf.
+  /// Whether something may be on the sheaf, or on its way from there to the queues.
   var hasDeferredFrees: Bool {
+    // In this order: a flush sets the second before it clears the first.
     pointee.callbacks.deferred.isUsed.load(ordering: .sequentiallyConsistent)
+      || pointee.callbacks.deferred.isMoving.load(ordering: .sequentiallyConsistent)
   }
 
   /// The sheaf had no room, or there is none.
@@ -169,24 +174,38 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Moves everything that is on the sheaf, on any CPU, to pages: one fence. Then the callbacks are
-  /// queued, and a barrier waits for them.
-  func flushDeferredFrees() {
-    guard hasDeferredFrees else { return }
+  /// queued, and a barrier waits for them. False if membarrier failed: then they are where they were.
+  @discardableResult
+  func flushDeferredFrees() -> Bool {
+    guard hasDeferredFrees else { return true }
     pointee.callbacks.deferred.lock.lock()
     defer { pointee.callbacks.deferred.lock.unlock() }
+    // Another thread may just have done it.
+    guard hasDeferredFrees else { return true }
+    // Until the queues have it all: a barrier that is asked for meanwhile must wait for the lock.
+    pointee.callbacks.deferred.isMoving.store(true, ordering: .sequentiallyConsistent)
     // Before the sheaf is closed: who pushes after this sets it again.
     pointee.callbacks.deferred.isUsed.store(false, ordering: .sequentiallyConsistent)
-    guard pointee.callbacks.deferred.isOpen else { return }
+    defer { pointee.callbacks.deferred.isMoving.store(false, ordering: .sequentiallyConsistent) }
+    guard pointee.callbacks.deferred.isOpen else { return true }
     let mode = pointee.region.mode
     let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
     do { try pointee.region.fence() } catch {
       // Without a fence a sequence may still be at work in it; it stays what it was.
       _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
       pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
-      return
+      return false
     }
     for slot in 0..<pointee.region.slotCount { drainDeferred(word.first, onSlot: slot) }
     _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
+    return true
+  }
+
+  /// In a child of fork: another thread may have put something on the sheaf and not said so.
+  func inheritDeferredFrees() {
+    let isOpen = pointee.callbacks.deferred.isOpen
+    pointee.callbacks.deferred.isUsed.store(false, ordering: .relaxed)
+    pointee.callbacks.deferred.isMoving.store(isOpen, ordering: .relaxed)
   }
 
   private func drainDeferred(_ first: UInt, onSlot slot: Int) {

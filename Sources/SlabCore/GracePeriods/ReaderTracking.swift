@@ -18,8 +18,10 @@ struct ReaderRecord: ~Copyable {
   var newer: Pointer<ReaderRecord>? = nil
   /// The section's `begun` counter.
   let begun: UInt
-  /// 0 if it may end on another thread.
-  let thread: UInt
+  /// 0 if it may end on another thread, or was begun before a fork.
+  var thread: UInt
+  /// Whether it was begun before a fork: nobody waits for it.
+  var isInherited = false
   let nanoseconds: UInt64
   let file: StaticString
   let line: UInt32
@@ -68,8 +70,10 @@ extension Pointer where Pointee == AllocatorState {
   func describeOldestSection(in line: inout ErrorLine) {
     pointee.readers.tracking.lock.lock()
     var oldest = pointee.readers.tracking.newest
-    while let record = oldest, let older = record.pointee.older { oldest = older }
-    if let record = oldest {
+    while let record = oldest, let older = record.pointee.older, !older.pointee.isInherited {
+      oldest = older
+    }
+    if let record = oldest, !record.pointee.isInherited {
       let age = SystemCall.monotonicNanoseconds &- record.pointee.nanoseconds
       line.append("; the oldest began at ")
       line.append(record.pointee.file)
@@ -80,6 +84,17 @@ extension Pointer where Pointee == AllocatorState {
       line.append(" ms ago")
     }
     pointee.readers.tracking.lock.unlock()
+  }
+
+  /// In a child of fork: the threads of the records are gone, or in no section any more, and new ones
+  /// may have their identities. The records stay: a section of this thread may still end.
+  func forgetSectionsAfterFork() {
+    var record = pointee.readers.tracking.newest
+    while let open = record {
+      open.pointee.thread = 0
+      open.pointee.isInherited = true
+      record = open.pointee.older
+    }
   }
 
   /// Ends the process if this thread would wait for a section of its own, where that is known.

@@ -120,10 +120,15 @@ extension Pointer where Pointee == AllocatorState {
         try pointee.region.orderCounters()
         return
       } catch {
-        let ticket = pointee.gracePeriods.pause.prepare()
-        pointee.gracePeriods.pause.wait(ticket, nanoseconds: GracePeriodSequence.longestPause)
+        waitForMembarrier()
       }
     }
+  }
+
+  /// Before it is tried again.
+  func waitForMembarrier() {
+    let ticket = pointee.gracePeriods.pause.prepare()
+    pointee.gracePeriods.pause.wait(ticket, nanoseconds: GracePeriodSequence.longestPause)
   }
 
   private func pauseForSections(_ waits: Int) {
@@ -149,18 +154,24 @@ extension Pointer where Pointee == AllocatorState {
     line.write()
   }
 
-  /// In a child of fork: sections of other threads are gone, and whoever did a grace period is too.
-  /// All that were asked for are over.
+  /// In a child of fork, holding no lock: sections of other threads are gone, and whoever did a grace
+  /// period is too. All that were asked for are over. A section that this thread began before the fork
+  /// may still end, in the block that it began in; nobody waits for it.
   func resetReadersAfterFork() {
     let word = pointee.readers.word.load(ordering: .relaxed)
-    let (first, second) = pointee.readers.blocks
-    let next = word & ~63 == first ? second : first
-    for slot in 0..<pointee.region.slotCount {
-      zeroMemory(at: pointee.region.address(next, onSlot: slot), bytes: 64)
+    let next: UInt
+    if let block = region.allocateCounters() {
+      next = block
+    } else {
+      // The one before: a section of the parent's parent that ended in it would be one too many.
+      next = pointee.readers.previousBlock
+      for slot in 0..<pointee.region.slotCount {
+        zeroMemory(at: pointee.region.address(next, onSlot: slot), bytes: 64)
+      }
     }
+    pointee.readers.previousBlock = word & ~63
     pointee.readers.word.store(next | word & ReaderSection.flags, ordering: .relaxed)
-    // The records of the parent's sections stay where they are: a section that this thread began
-    // before the fork may still end.
+    forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
     pointee.gracePeriods.gate.resetAfterFork()

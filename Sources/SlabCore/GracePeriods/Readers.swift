@@ -31,9 +31,9 @@ package struct ReaderSection: Sendable {
 @usableFromInline
 package struct Readers: ~Copyable {
   @usableFromInline let word: Atomic<UInt>
-  /// Two blocks of counters: a child of fork changes to the other one, since sections of the
-  /// parent's other threads will never end in it.
-  var blocks: (UInt, UInt) = (0, 0)
+  /// A block of counters that is not in use. A child of fork needs another block, since sections of
+  /// the parent's other threads will never end in the present one: a new one, or without memory this.
+  var previousBlock: UInt = 0
   /// Records of open sections, if they are tracked.
   var tracking = ReaderTracking()
 
@@ -41,7 +41,7 @@ package struct Readers: ~Copyable {
 
   /// Once, before anybody reads: blocks whose counters are zero, and the flags of `ReaderSection`.
   mutating func begin(blocks: (UInt, UInt), flags: UInt) {
-    self.blocks = blocks
+    previousBlock = blocks.1
     word.store(blocks.0 | flags, ordering: .relaxed)
   }
 
@@ -55,7 +55,8 @@ extension Allocator {
   /// Begins a read-side section: until it ends, no grace period that begins from now on is over, and
   /// so no object of a type-safe cache that is found in it turns into anything else. Two loads and
   /// one restartable sequence; never waits. Sections nest, may suspend, and may end on another
-  /// thread. Charged to nobody.
+  /// thread. Charged to nobody. A child of fork is in no section: what its parent found in one, it may
+  /// not use.
   ///
   /// What is read in a section is ordered after its beginning towards whoever waits for grace
   /// periods, not towards other threads: pointers are loaded with acquire ordering as everywhere.

@@ -57,7 +57,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Takes every lock at a moment at which nobody has anything in hand. O(caches).
   func lockForFork() {
-    guard !isCallbackWorker else { fatal("fork: called from a callback (deadlock)") }
+    guard !isInCallback else { fatal("fork: called from a callback (deadlock)") }
     for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].lock() }
     pointee.forkGate.isForking.store(true, ordering: .relaxed)
     while true {
@@ -75,9 +75,10 @@ extension Pointer where Pointee == AllocatorState {
     if inChild {
       forgetWorkers()
       forgetCallbackWorkers()
-      resetReadersAfterFork()
+      inheritDeferredFrees()
     }
     unlockEverything(inChild: inChild)
+    if inChild { resetReadersAfterFork() }
     for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].unlock() }
     pointee.forkGate.isForking.store(false, ordering: .relaxed)
     if inChild { pointee.forkGate.over.resetAfterFork() } else { pointee.forkGate.over.signal() }

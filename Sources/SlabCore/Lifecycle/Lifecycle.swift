@@ -93,13 +93,16 @@ extension Allocator {
   /// fenced and drained, and what has no live object released. Endings that live objects hold up are
   /// not waited for; read-side sections that are open are. For tests and tools.
   package func waitUntilDrained() {
-    if state.pendingCallbacks > 0 || state.hasDeferredFrees { barrier() }
+    // In this order: what a flush moves is in a queue before the flush is over.
+    if state.hasDeferredFrees || state.pendingCallbacks > 0 { barrier() }
     while true {
       let ticket = state.pointee.lifecycle.drained.prepare()
       if state.pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) == 0,
         state.pointee.lifecycle.barrierBatch.count.load(ordering: .sequentiallyConsistent) == 0
       {
         state.pointee.lifecycle.drained.cancel()
+        // A type-safe cache that lives on has given slabs back meanwhile.
+        if state.pendingCallbacks > 0 { barrier() }
         return
       }
       state.hurryWorkers()
