@@ -5,16 +5,28 @@ import PackageDescription
 let package = Package(
   name: "swift-slab-benchmarks",
   products: [.executable(name: "slab-bench", targets: ["SlabBench"])],
+  traits: [
+    .trait(
+      name: "urcu",
+      description: "Measures grace periods beside liburcu (apt-get install liburcu-dev).")
+  ],
   dependencies: [
     .package(name: "swift-slab", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: [
     .target(name: "CBenchmark"),
+    .target(
+      name: "CUserspaceRCU",
+      cSettings: [.define("SLAB_BENCH_URCU", .when(traits: ["urcu"]))],
+      linkerSettings: ["urcu-memb", "urcu-bp", "urcu-common"].map {
+        .linkedLibrary($0, .when(traits: ["urcu"]))
+      }),
     .executableTarget(
       name: "SlabBench",
       dependencies: [
         "CBenchmark",
+        .target(name: "CUserspaceRCU", condition: .when(traits: ["urcu"])),
         .product(name: "Slab", package: "swift-slab"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]
@@ -22,7 +34,7 @@ let package = Package(
   ]
 )
 
-for target in package.targets where target.name != "CBenchmark" {
+for target in package.targets where !["CBenchmark", "CUserspaceRCU"].contains(target.name) {
   target.swiftSettings = [
     .swiftLanguageMode(.v6),
     .strictMemorySafety(),

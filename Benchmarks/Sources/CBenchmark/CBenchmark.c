@@ -3,6 +3,8 @@
 
 #include <sched.h>
 
+long bench_callbacks_ran;
+
 int bench_allowed_cpus(int *cpus, int most) {
   cpu_set_t set;
   int count = 0;

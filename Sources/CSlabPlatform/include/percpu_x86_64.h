@@ -165,7 +165,7 @@ retry:
       "addq %[delta], (%[first], %[scratch])\n"
       SLAB_RSEQ_ABORT
       : [scratch] "=&r"(scratch)
-      : [first] "r"(first), [delta] "r"(delta), [area] "r"(__rseq_offset),
+      : [first] "r"(first), [delta] "er"(delta), [area] "r"(__rseq_offset),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : retry);

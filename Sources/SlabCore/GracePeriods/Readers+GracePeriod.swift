@@ -88,14 +88,15 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Waits until no section of an index is open that was open when this began.
   private func waitForSections(begun: UInt) {
-    let start = SystemCall.monotonicNanoseconds
+    // The clock is read only by whoever has waited for a while.
+    var start: UInt64 = 0
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
+      let ended = sum(at: begun + Readers.endedOffset)
       // Without the order this says only whether it is worth looking properly.
-      let open = sum(at: begun) - sum(at: begun + Readers.endedOffset)
+      let open = sum(at: begun) - ended
       if open <= 0 {
-        let ended = sum(at: begun + Readers.endedOffset)
         orderCounters()
         let still = sum(at: begun) - ended
         if still == 0 { return }
@@ -105,7 +106,9 @@ extension Pointer where Pointee == AllocatorState {
       waits += 1
       pauseForSections(waits)
       guard nextReport > 0, waits & 63 == 0 else { continue }
-      let waited = SystemCall.monotonicNanoseconds &- start
+      let now = SystemCall.monotonicNanoseconds
+      if start == 0 { start = now }
+      let waited = now &- start
       if waited >= nextReport {
         reportStall(open: open, waited: waited)
         nextReport *= 2

@@ -81,7 +81,8 @@ extension Allocator {
   @inlinable @inline(__always)
   package func endReading(_ section: ReaderSection) {
     guard section.word & ReaderSection.isSlow == 0 else { return endReadingSlow(section) }
-    PerCPUCounter.increment(at: section.word + Readers.endedOffset)
+    // Unchecked: an address in the region, of which there is more behind it.
+    PerCPUCounter.increment(at: section.word &+ Readers.endedOffset)
   }
 
   @usableFromInline @inline(never)

@@ -9,6 +9,23 @@ static inline __attribute__((always_inline)) void bench_sink(const void *pointer
   __asm__ volatile("" : : "r"(pointer) : "memory");
 }
 
+// The compiler moves nothing over this.
+static inline __attribute__((always_inline)) void bench_order(void) {
+  __asm__ volatile("" : : : "memory");
+}
+
+// Callbacks that have run, counted by the one thread that runs them.
+extern long bench_callbacks_ran;
+
+static inline __attribute__((always_inline)) void bench_note_callback(void) {
+  long ran = __atomic_load_n(&bench_callbacks_ran, __ATOMIC_RELAXED);
+  __atomic_store_n(&bench_callbacks_ran, ran + 1, __ATOMIC_RELEASE);
+}
+
+static inline long bench_callbacks(void) {
+  return __atomic_load_n(&bench_callbacks_ran, __ATOMIC_ACQUIRE);
+}
+
 // The CPUs that this thread may use, at most `most` of them; their number, or -1.
 int bench_allowed_cpus(int *cpus, int most);
 

@@ -1,7 +1,7 @@
 // `offline`, `leftover` and `scaling`.
 
 extension Bench {
-  private static var dyingGroups: Int { 100_000 }
+  static var dyingGroups: Int { 100_000 }
 
   /// Long ones run less often.
   private var fewRounds: Int { min(rounds, 5) }

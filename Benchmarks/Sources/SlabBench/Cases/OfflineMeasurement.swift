@@ -3,7 +3,6 @@
 
 import CBenchmark
 import Slab
-import Synchronization
 
 enum OfflineMeasurement {
   /// Groups whose offline is timed, with a pause before each.
@@ -28,7 +27,7 @@ enum OfflineMeasurement {
     try timeAllocation(dying: dying, allocator, caches, "allocate")
   }
 
-  private static func startWorker(of allocator: SlabAllocator) {
+  static func startWorker(of allocator: SlabAllocator) {
     guard let group = try? allocator.makeGroup(named: "first"), (try? group.offline()) != nil
     else { fatalError("slab-bench: no group") }
     group.release()
@@ -41,7 +40,7 @@ enum OfflineMeasurement {
     let others = try Population(count: dying, allocator, caches.prefix(1))
     let own = try Population(count: victims, allocator, caches[...])
     let line = StartLine(count: 2)
-    let flag = Flag()
+    let flag = FinishFlag()
     let results: [Latencies] = Threads.run([
       {
         var latencies = Latencies(capacity: victims)
@@ -51,7 +50,7 @@ enum OfflineMeasurement {
           let start = Time.now
           offline(group)
           let end = Time.now
-          if dying > 0, flag.isOver.load(ordering: .acquiring) { break }
+          if dying > 0, flag.isOver { break }
           latencies.add(end - start)
         }
         return latencies
@@ -59,7 +58,7 @@ enum OfflineMeasurement {
       {
         line.wait()
         others.die()
-        flag.isOver.store(true, ordering: .releasing)
+        flag.set()
         return Latencies(capacity: 0)
       },
     ])
@@ -76,7 +75,7 @@ enum OfflineMeasurement {
     let tenant = try allocator.makeGroup(named: "tenant")
     let cache = caches[0]
     let line = StartLine(count: 2)
-    let flag = Flag()
+    let flag = FinishFlag()
     let results: [Latencies] = Threads.run([
       {
         var latencies = Latencies(capacity: mostAllocations)
@@ -84,14 +83,14 @@ enum OfflineMeasurement {
         line.wait()
         repeat {
           allocateBurst(allocator, cache, tenant) { latencies.add($0) }
-        } while !flag.isOver.load(ordering: .acquiring)
+        } while !flag.isOver
           && latencies.count + burst <= mostAllocations
         return latencies
       },
       {
         line.wait()
         if dying > 0 { others.die() } else { Time.spin(nanoseconds: 200_000_000) }
-        flag.isOver.store(true, ordering: .releasing)
+        flag.set()
         return Latencies(capacity: 0)
       },
     ])
@@ -122,50 +121,5 @@ enum OfflineMeasurement {
 
   private static func offline(_ group: MemoryGroup) {
     do { try group.offline() } catch { fatalError("slab-bench: \(error)") }
-  }
-}
-
-private final class Flag: Sendable {
-  let isOver = Atomic<Bool>(false)
-}
-
-/// Groups with one live object in each of some caches.
-private struct Population: Sendable {
-  let allocator: SlabAllocator
-  private(set) var groups: [MemoryGroup] = []
-  private var objects: [UInt] = []
-
-  init(count: Int, _ allocator: SlabAllocator, _ caches: ArraySlice<SlabCache>) throws {
-    self.allocator = allocator
-    groups.reserveCapacity(count)
-    objects.reserveCapacity(count * caches.count)
-    for _ in 0..<count {
-      let group = try allocator.makeGroup(named: "tenant")
-      groups.append(group)
-      for cache in caches {
-        let object = try unsafe UInt(bitPattern: cache.allocate(in: group))
-        objects.append(object)
-      }
-    }
-  }
-
-  /// All offline with their objects live, then the objects freed, and until the last is released.
-  func die() {
-    let released = allocator.statistics.groupsReleased
-    for group in groups {
-      do { try group.offline() } catch { fatalError("slab-bench: \(error)") }
-    }
-    freeAndRelease()
-    while allocator.statistics.groupsReleased - released < groups.count {
-      Time.spin(nanoseconds: 100_000)
-    }
-  }
-
-  func freeAndRelease() {
-    for group in groups { group.release() }
-    for object in objects {
-      // SAFETY: an object of `init`, freed once.
-      unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: object)!)
-    }
   }
 }

@@ -9,7 +9,7 @@ struct MeasureCommand: ParsableCommand {
   enum What: String, ExpressibleByArgument {
     case pair, groups
     case listedMalloc = "malloc-list"
-    case offline, leftover, scaling, count
+    case offline, leftover, scaling, count, readers, dying
   }
 
   @Argument var what: What
@@ -32,6 +32,8 @@ struct MeasureCommand: ParsableCommand {
     case .offline: try OfflineMeasurement.run(dying: size)
     case .leftover: try LeftoverMeasurement.run()
     case .scaling: try ScalingMeasurement.run(childCaches: size)
+    case .readers: try ReadersMeasurement.run()
+    case .dying: try DyingMeasurement.run(dying: size)
     case .count: try CountMeasurement.run(pairs: size)
     }
   }

@@ -3,7 +3,7 @@
 import ArgumentParser
 
 enum CaseName: String, CaseIterable, ExpressibleByArgument {
-  case pair, groups, offline, leftover, scaling
+  case pair, groups, offline, leftover, scaling, readers, dying
   /// `offline` and `scaling`.
   case destroy
   case all
@@ -11,7 +11,7 @@ enum CaseName: String, CaseIterable, ExpressibleByArgument {
   var cases: [CaseName] {
     switch self {
     case .destroy: [.offline, .scaling]
-    case .all: [.pair, .groups, .offline, .leftover, .scaling]
+    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying]
     default: [self]
     }
   }
@@ -26,6 +26,8 @@ struct RunCommand: ParsableCommand {
       offline   latencies while 100,000 groups are dying
       leftover  what a million child caches leave behind
       scaling   destroying 5,584 to 558,400 child caches
+      readers   read-side sections, grace periods, callbacks, beside liburcu
+      dying     another tenant's pairs while 100,000 groups are dying
       destroy   offline and scaling
       """)
 
@@ -57,6 +59,8 @@ struct RunCommand: ParsableCommand {
         case .groups: try bench.runGroups()
         case .offline: try bench.runOffline()
         case .leftover: try bench.runLeftover()
+        case .readers: try bench.runReaders()
+        case .dying: try bench.runDying()
         default: try bench.runScaling()
         }
       report.add(result, named: name.rawValue)

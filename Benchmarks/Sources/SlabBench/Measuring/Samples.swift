@@ -24,6 +24,8 @@ struct Latencies {
 
   mutating func add(_ nanoseconds: Int) { samples.append(nanoseconds) }
 
+  mutating func add(_ others: Latencies) { samples += others.samples }
+
   /// Prints the percentiles for the parent.
   func report(as key: String) {
     let sorted = samples.sorted()

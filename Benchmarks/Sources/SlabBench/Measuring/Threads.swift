@@ -50,6 +50,14 @@ final class StartLine: Sendable {
   }
 }
 
+/// Says that something is over.
+final class FinishFlag: Sendable {
+  private let isFinished = Atomic<Bool>(false)
+
+  var isOver: Bool { isFinished.load(ordering: .acquiring) }
+  func set() { isFinished.store(true, ordering: .releasing) }
+}
+
 enum Threads {
   /// Runs the bodies at the same time, each on a CPU of its own, and waits for them.
   static func run<Answer>(_ bodies: [@Sendable () -> Answer]) -> [Answer] {
