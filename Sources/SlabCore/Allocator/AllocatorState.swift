@@ -74,6 +74,8 @@ package struct AllocatorConfiguration: Sendable {
   package var workerLimit = 1
   /// Free memory, in bytes, that is kept for the next slab however little is in use.
   package var freeBytesToKeep = 4 << 20
+  /// By whose rules groups and caches end.
+  package var design = LifecycleDesign.current
 
   package init() {}
 }

@@ -24,6 +24,8 @@ extension Allocator {
       if name != 0 { state.freeInternal(name) }
       throw error
     }
+    state.lockGroups()
+    defer { state.unlockGroups() }
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
     guard parent.isOnline, let id = state.pointee.registry.groupIDs.take() else {
@@ -43,6 +45,8 @@ extension Allocator {
     parent.pointee.childGroupCount += 1
     parent.pointee.onlineChildGroupCount += 1
     state.pointee.registry.groupIDs.set(id, to: group)
+    // The root group has no children of caches and needs no id there.
+    state.growChildArrays(toHold: id - 1)
     state.pointee.registry.groupsCreated += 1
     return group
   }

@@ -39,6 +39,9 @@ package struct AllocatorStatistics: Sendable {
   package var fenceBatches = 0
   /// Fences for sheaves that grew or were drained on request.
   package var sheafFences = 0
+  /// Nodes of lists of caches that were visited: by `offline`, batches and shutdowns, when caches and
+  /// groups were made, and for slabinfo. See docs/old-and-new.md.
+  package var listSteps = 0
   /// Groups and caches on their way through the workers.
   package var pendingEndings = 0
   /// Time that workers spent on endings, in nanoseconds.
@@ -63,6 +66,7 @@ extension Allocator {
     figures.childCachesReleased = state.pointee.registry.childCachesReleased
     figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
     figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
+    figures.listSteps = state.pointee.registry.listSteps
     let idBytes = state.pointee.registry.groupIDs.usedBytes
     state.pointee.registry.lock.unlock()
 

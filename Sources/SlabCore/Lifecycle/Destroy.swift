@@ -34,7 +34,8 @@ extension Pointer where Pointee == AllocatorState {
     released.free(to: self)
   }
 
-  private func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
+  /// Under the registry lock: ends a child that is in its last state.
+  func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
     let root = cache.pointee.root
     let group = cache.pointee.group!
     cache.allNode.unlink()
@@ -43,6 +44,7 @@ extension Pointer where Pointee == AllocatorState {
     root.pointee.childCount -= 1
     group.pointee.cacheCount -= 1
     pointee.registry.childCachesShutDown += 1
+    if !isLinux410 { pointee.registry.listSteps += 1 }
     if root.pointee.childCount == 0, root.cache.state == .shutDown { releaseRoot(root) }
     if group.pointee.handles.load(ordering: .acquiring) == 0 {
       pointee.registry.childCachesReleased += 1
@@ -86,7 +88,7 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Under the registry lock.
-  private func releaseRoot(_ root: Pointer<RootCache>) {
+  func releaseRoot(_ root: Pointer<RootCache>) {
     root.cache.allNode.unlink()
     root.rootNode.unlink()
     pointee.registry.rootCount -= 1
@@ -121,6 +123,15 @@ extension Allocator {
       throw .cacheDestroyed
     }
     root.pointee.isDestroying = true
+    if state.isLinux410 {
+      var released = ReleasedDescriptors()
+      state.destroyAsLinux410(root, released: &released)
+      state.takeInHand()
+      state.pointee.registry.lock.unlock()
+      released.free(to: state)
+      state.putDown()
+      return
+    }
     root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
     state.pointee.lifecycle.rootBatch = root
     state.notePending()

@@ -80,6 +80,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// In the lock order.
   private func lockEverything() {
+    pointee.lifecycle.groupLock.lock()
     pointee.registry.lock.lock()
     forEachCache { $0.pointee.lock.lock() }
     pointee.lifecycle.workers.lock.lock()
@@ -93,6 +94,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.lock.unlock()
     forEachCache { $0.pointee.lock.unlock() }
     pointee.registry.lock.unlock()
+    pointee.lifecycle.groupLock.unlock()
   }
 }
 

@@ -105,7 +105,8 @@ extension Pointer where Pointee == AllocatorState {
     let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
     let destroyed = runDestroyQueue()
-    guard fenced || destroyed else { return false }
+    let freed = runGroupFreeing()
+    guard fenced || destroyed || freed else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true
