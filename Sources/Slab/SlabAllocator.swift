@@ -16,6 +16,8 @@ public struct SlabAllocator: Sendable {
     public var addressSpaceBytes = 64 << 30
     /// Threads that end groups and caches, 1 to 8; started when there is first something to do.
     public var workerLimit = 1
+    /// By whose rules groups and caches end.
+    public var design = Design.current
 
     public init() {}
   }
@@ -28,6 +30,7 @@ public struct SlabAllocator: Sendable {
     var settings = AllocatorConfiguration()
     settings.addressSpaceBytes = configuration.addressSpaceBytes
     settings.workerLimit = configuration.workerLimit
+    settings.design = configuration.design.core
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
   }
 

@@ -148,8 +148,8 @@ extension Pointer where Pointee == Cache {
       pointee.lock.unlock()
       return
     }
-    // Under the lock, before anybody can give the last slab back. Not the group's last reference:
-    // whoever takes it offline has one.
+    // Under the lock, before anybody can give the last slab back, which in `release` would be the
+    // group's last reference: but whoever takes it offline has one.
     if !finishDeactivation(emptied: &slabs) {
       Allocator(state: pointee.allocator).retain(pointee.group!)
     }
@@ -223,28 +223,33 @@ extension Pointer where Pointee == AllocatorState {
       else { continue }
       shutDownNow(child, released: &released)
     }
-    while let node = root.children.successor(in: root.children) {
+    var node = root.children.successor(in: root.children)
+    while let current = node {
+      node = current.successor(in: root.children)
       pointee.registry.listSteps += 1
-      shutDownNow(Pointer<Cache>(siblingNode: node), released: &released)
+      shutDownNow(Pointer<Cache>(siblingNode: current), released: &released)
     }
-    root.cache.endNow()
+    // Otherwise the free that is under way puts it on the destroy queue.
+    guard root.cache.endNow() else { return }
     root.cache.moveState(to: .shutDown)
-    releaseRoot(root)
+    if root.pointee.childCount == 0 { releaseRoot(root) }
   }
 
   private func shutDownNow(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
     if let group = cache.pointee.group, group.pointee.tableAtOffline == 0 {
       group.unpublish(cache)
     }
-    cache.endNow()
+    // Otherwise it ends with its group, and the root after it.
+    guard cache.endNow() else { return }
     cache.moveState(to: .shutDown)
     shutDownChild(cache, released: &released)
   }
 }
 
 extension Pointer where Pointee == Cache {
-  /// Under the registry lock: from whatever state to dying. The cache has no live objects.
-  fileprivate func endNow() {
+  /// Under the registry lock: from whatever state to dying. False if a free is still under way, and
+  /// has slabs of the cache in hand; there are no live objects.
+  fileprivate func endNow() -> Bool {
     let allocator = pointee.allocator
     if beginDeactivation() || state == .deactivating {
       if !pointee.retiredSheaf.isClosed {
@@ -259,9 +264,11 @@ extension Pointer where Pointee == Cache {
       release(slabs)
       pointee.lock.lock()
       moveState(to: .deactivated)
-      _ = becomesDyingIfEmpty()
+      if !becomesDyingIfEmpty(), let group = pointee.group {
+        Allocator(state: allocator).retain(group)
+      }
       pointee.lock.unlock()
     }
-    invariant(state == .dying, "destroy: a cache in use")
+    return state == .dying
   }
 }
