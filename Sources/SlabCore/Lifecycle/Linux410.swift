@@ -219,7 +219,8 @@ extension Pointer where Pointee == AllocatorState {
   ) {
     for entry in 0..<pointee.registry.childArraySize {
       pointee.registry.listSteps += 1
-      guard let group = pointee.registry.groupIDs.group(entry + 1), let child = group.child(of: root)
+      guard let group = pointee.registry.groupIDs.group(entry + 1),
+        let child = group.child(of: root)
       else { continue }
       shutDownNow(child, released: &released)
     }

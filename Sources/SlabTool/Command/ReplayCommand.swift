@@ -34,6 +34,15 @@ struct ReplayCommand: ParsableCommand {
     help: "How many copies of each recorded group to live side by side, up to 10,000.")
   var copies = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "By whose rules groups and caches end: current, 4.10 or both.",
+      discussion: """
+        4.10: those of Linux 4.10, with one list of all caches and one wait per group. With both, \
+        the recording is lived twice, and the report sets the two side by side.
+        """))
+  var design = DesignChoice.current
+
   @Flag(help: "Print the allocator's slabinfo at the end of the recording.")
   var slabinfo = false
 
@@ -43,6 +52,12 @@ struct ReplayCommand: ParsableCommand {
   func validate() throws {
     guard Self.copiesRange ~= copies else {
       throw ValidationError("--copies must be 1 to 10,000, not \(copies).")
+    }
+    if design == .both {
+      guard recording != "-" else {
+        throw ValidationError("--design both reads the recording twice: name a file, not -.")
+      }
+      guard !slabinfo else { throw ValidationError("--slabinfo goes with one design.") }
     }
   }
 
@@ -58,15 +73,27 @@ struct ReplayCommand: ParsableCommand {
   }
 
   private func replay() throws {
-    let replay = Replay(
-      path: try recording ?? PackagedRecording.path(), name: name, copies: copies,
-      isSlabinfoWanted: slabinfo)
-    let outcome = try replay.run { StandardStream.writeMessage("slab: \($0)\n") }
-    let report = ReplayReport(outcome)
-    try StandardStream.writeReport(json ? report.json() : report.text())
-    guard report.figures.sumCheckFailures.isEmpty else {
-      throw ToolError.sumCheck(failures: report.figures.sumCheckFailures)
+    let path = try recording ?? PackagedRecording.path()
+    if design == .both { try RecordingSource.checkCanBeReadAgain(path, name: name) }
+    var reports: [ReplayReport] = []
+    for design in design.designs {
+      let replay = Replay(
+        path: path, name: name, copies: copies, isSlabinfoWanted: slabinfo, design: design)
+      let isFirst = reports.isEmpty
+      let outcome = try replay.run {
+        // The second reading finds the same.
+        if isFirst { StandardStream.writeMessage("slab: \($0)\n") }
+      }
+      reports.append(ReplayReport(outcome))
     }
+    if reports.count == 1 {
+      try StandardStream.writeReport(json ? reports[0].json() : reports[0].text())
+    } else {
+      let comparison = ReplayComparison(linux410: reports[0], current: reports[1])
+      try StandardStream.writeReport(json ? comparison.json() : comparison.text())
+    }
+    let failures = reports.flatMap(\.figures.sumCheckFailures)
+    guard failures.isEmpty else { throw ToolError.sumCheck(failures: failures) }
   }
 
   /// What messages call the recording.

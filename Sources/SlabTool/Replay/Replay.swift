@@ -9,12 +9,13 @@ struct Replay {
   var name: String
   var copies: Int
   var isSlabinfoWanted: Bool
+  var design = SlabAllocator.Design.current
 
   /// Lives the recording. Warnings that do not stop it are handed to `warn` when it has been
   /// read, also when it could not be read to its end.
   func run(warn: (String) -> Void) throws(ToolError) -> ReplayOutcome {
     let source = try RecordingSource(path, name: name)
-    let allocator = try makeAllocator()
+    let allocator = try SlabAllocator(by: design)
     var interpreter = RecordingInterpreter(
       SlabReplayTarget(allocator, copies: copies), recording: name)
 
@@ -37,7 +38,7 @@ struct Replay {
     unsafe allocator.unmapEverything()
 
     return ReplayOutcome(
-      recording: name, copies: copies, counts: counts, atEnd: atEnd,
+      recording: name, copies: copies, design: design, counts: counts, atEnd: atEnd,
       afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
       offlineLatencies: interpreter.target.offlineLatencies.percentiles,
       replaySeconds: replaySeconds, slabinfo: slabinfo)
@@ -53,19 +54,24 @@ struct Replay {
     try interpreter.interpret(source) { position in progress.show(bytes: position) }
   }
 
-  private func makeAllocator() throws(ToolError) -> SlabAllocator {
-    do throws(SlabError) {
-      return try SlabAllocator()
-    } catch {
-      throw .allocator("start the allocator", error)
-    }
-  }
-
   private func slabinfoText(of allocator: SlabAllocator) throws(ToolError) -> String {
     do throws(SlabError) {
       return try allocator.slabinfo()
     } catch {
       throw .allocator("read slabinfo", error)
+    }
+  }
+}
+
+extension SlabAllocator {
+  /// A new allocator by the rules of a design.
+  init(by design: Design) throws(ToolError) {
+    var configuration = Configuration()
+    configuration.design = design
+    do throws(SlabError) {
+      try self.init(configuration: configuration)
+    } catch {
+      throw .allocator("start the allocator", error)
     }
   }
 }

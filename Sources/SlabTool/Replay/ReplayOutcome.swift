@@ -6,6 +6,7 @@ struct ReplayOutcome {
   /// What messages call the recording.
   var recording: String
   var copies: Int
+  var design: SlabAllocator.Design
   /// Counts of the recording itself, for one copy.
   var counts: RecordingCounts
   /// The allocator when the recording had been lived and every queued ending was done.

@@ -18,7 +18,10 @@ struct ReplayReport {
     irregularities = Dictionary(uniqueKeysWithValues: found)
   }
 
-  /// The object, and a newline.
+}
+
+extension Encodable {
+  /// One JSON object as reports print it, and a newline.
   func json() throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -26,6 +29,8 @@ struct ReplayReport {
     return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
   }
 }
+
+extension SlabAllocator.Design: Encodable {}
 
 extension ReplayReport: Encodable {
   private struct Key: CodingKey {
@@ -49,6 +54,7 @@ extension ReplayReport: Encodable {
 struct ReplayFigures: Encodable {
   let recording: String
   let copies: Int
+  let design: SlabAllocator.Design
 
   let lines: Int
   let events: Int
@@ -75,6 +81,7 @@ struct ReplayFigures: Encodable {
   let offlineNs: LatencyPercentiles
   let groupsReleased: Int
   let childCachesReleased: Int
+  let listSteps: Int
   let fences: Int
   let fenceBatches: Int
   let workerThreadsPeak: Int
@@ -99,6 +106,7 @@ struct ReplayFigures: Encodable {
     let sumCheck = SumCheck(outcome)
     recording = outcome.recording
     self.copies = copies
+    design = outcome.design
 
     lines = counts.lines
     events = copies * counts.events
@@ -124,6 +132,7 @@ struct ReplayFigures: Encodable {
     offlineNs = outcome.offlineLatencies
     groupsReleased = afterCleanup.groupsReleased
     childCachesReleased = afterCleanup.childCachesReleased
+    listSteps = afterCleanup.listSteps
     fences = afterCleanup.fences
     fenceBatches = afterCleanup.fenceBatches
     workerThreadsPeak = afterCleanup.workerThreadsPeak
