@@ -18,6 +18,8 @@ public struct SlabAllocator: Sendable {
     public var workerLimit = 1
     /// What becomes of objects that outlive their group.
     public var endings = EndingPolicy.reparent
+    /// By whose rules groups and caches end.
+    public var design = Design.current
 
     public init() {}
   }
@@ -31,6 +33,7 @@ public struct SlabAllocator: Sendable {
     settings.addressSpaceBytes = configuration.addressSpaceBytes
     settings.workerLimit = configuration.workerLimit
     settings.endings = configuration.endings.core
+    settings.design = configuration.design.core
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
   }
 

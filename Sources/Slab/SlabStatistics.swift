@@ -23,6 +23,9 @@ public struct SlabStatistics: Sendable {
   public var returnedBytes: Int
   /// Fences for endings, and the batches that they served.
   public var fences, fenceBatches: Int
+  /// Nodes of lists of caches that were visited: for endings, when caches and groups were made, and
+  /// for slabinfo.
+  public var listSteps: Int
   /// Time that the allocator's threads spent on endings, in nanoseconds.
   public var workerNanoseconds: Int
   /// Threads of the allocator now, and the most at one time.
@@ -50,6 +53,7 @@ extension SlabAllocator {
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
+      listSteps: core.listSteps,
       workerNanoseconds: core.workerNanoseconds, workerThreads: core.workerThreads,
       workerThreadsPeak: core.workerThreadsPeak,
       perCPUMode: sequenced ? "rseq" : "fallback", fence: sequenced ? "membarrier" : "locks")

@@ -9,9 +9,11 @@ import Testing
 @testable import SlabCore
 
 @Suite struct StormTests {
-  @Test(arguments: [1, 3]) func everythingAtOnce(workerLimit: Int) throws {
+  @Test(arguments: [1, 3], [LifecycleDesign.current, .linux410])
+  func everythingAtOnce(workerLimit: Int, design: LifecycleDesign) throws {
     try withSeed { seed in
       var configuration = AllocatorConfiguration()
+      configuration.design = design
       configuration.workerLimit = workerLimit
       configuration.freeBytesToKeep = 1 << 20
       try withAllocator(configuration: configuration) { allocator in

@@ -88,6 +88,8 @@ package struct AllocatorConfiguration: Sendable {
   /// What becomes of the objects that outlive their group, for groups that are made without a
   /// policy of their own.
   package var endings = EndingPolicy.reparent
+  /// By whose rules groups and caches end.
+  package var design = LifecycleDesign.current
 
   package init() {}
 }

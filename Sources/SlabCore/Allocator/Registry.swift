@@ -16,6 +16,10 @@ struct Registry: ~Copyable {
   /// Bits of the root indices that are in use.
   var rootIndices = InlineArray<48, UInt64>(repeating: 0)
   var groupIDs: GroupIDTable
+  /// Nodes of these lists that were visited by offline, batches, shutdown, creation and slabinfo.
+  var listSteps = 0
+  /// Linux 4.10 only: entries of the array of children that each root would have.
+  var childArraySize = 0
 
   // Counters that the reports add up.
   var groupsCreated = 0

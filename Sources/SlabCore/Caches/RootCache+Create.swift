@@ -79,9 +79,11 @@ extension Allocator {
   }
 
   private func hasRoot(named name: CacheName) -> Bool {
+    if state.isLinux410 { return hasRootAsLinux410(named: name) }
     let roots = state.rootsList
     var node = roots.successor(in: roots)
     while let current = node {
+      state.pointee.registry.listSteps += 1
       let root = Pointer<RootCache>(rootNode: current)
       if !root.pointee.isDestroying, root.pointee.name == name { return true }
       node = current.successor(in: roots)

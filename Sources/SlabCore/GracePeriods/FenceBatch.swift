@@ -55,11 +55,11 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Where membarrier fails (it can run out of memory), nothing may be drained: try until it works.
-  private func fenceForBatch() {
+  func fenceForBatch(counted isCounted: Bool = true) {
     while true {
       do {
         try pointee.region.fence()
-        pointee.lifecycle.fences.add(1, ordering: .relaxed)
+        if isCounted { pointee.lifecycle.fences.add(1, ordering: .relaxed) }
         return
       } catch {
         pauseWorker(nanoseconds: 1_000_000)
@@ -76,15 +76,7 @@ extension Pointer where Pointee == AllocatorState {
       if let next { prefetch(next.address) }
       var slabs = SlabChain()
       cache.pointee.lock.lock()
-      let before = cache.pointee.objectsInUse
-      if !cache.pointee.retiredSheaf.isClosed {
-        cache.drain(cache.pointee.retiredSheaf, emptied: &slabs)
-        cache.pointee.retiredSheaf = .closed
-      }
-      cache.detachEmptySlabs(to: &slabs)
-      cache.countObjects(since: before)
-      cache.moveState(to: .deactivated)
-      let isDying = cache.becomesDyingIfEmpty()
+      let isDying = cache.finishDeactivation(emptied: &slabs)
       cache.pointee.lock.unlock()
       if isDying {
         shutDown(cache)
@@ -127,6 +119,7 @@ struct DeactivationChain {
     var node = caches.successor(in: caches)
     while let current = node, !Pointer<Cache>(groupNode: current).pointee.isInherited {
       node = current.successor(in: caches)
+      group.pointee.allocator.pointee.registry.listSteps += 1
       close(Pointer<Cache>(groupNode: current))
     }
   }
@@ -141,6 +134,7 @@ struct DeactivationChain {
         let cache = Pointer<Cache>(siblingNode: node)
         if let group = cache.pointee.group, group.isOnline { group.unpublish(cache) }
         close(cache)
+        state.pointee.registry.listSteps += 1
         visited += 1
         if visited % 16 == 0 {
           state.pointee.registry.lock.unlock()
@@ -154,14 +148,42 @@ struct DeactivationChain {
 
   /// Closes a cache's sheaf and chains the cache, unless it is past this already.
   private mutating func close(_ cache: Pointer<Cache>) {
-    cache.pointee.lock.lock()
-    defer { cache.pointee.lock.unlock() }
-    guard cache.state == .active else { return }
-    cache.moveState(to: .deactivating)
-    let mode = cache.pointee.allocator.pointee.region.mode
-    cache.pointee.retiredSheaf = cache.words.pointee.exchange(.closed, mode: mode)
+    guard cache.beginDeactivation() else { return }
     if !cache.pointee.retiredSheaf.isClosed { needsFence = true }
     cache.pointee.nextInChain = first
     first = cache
+  }
+}
+
+extension Pointer where Pointee == Cache {
+  /// Closes the sheaf of an active cache, for good: it is deactivating from now on, and its opened
+  /// sheaf awaits the fence in `retiredSheaf`. False if the cache is past this already.
+  func beginDeactivation() -> Bool {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    guard state == .active else { return false }
+    moveState(to: .deactivating)
+    let mode = pointee.allocator.pointee.region.mode
+    pointee.retiredSheaf = words.pointee.exchange(.closed, mode: mode)
+    return true
+  }
+
+  /// After the fence, under the cache's lock: nothing stays in the sheaf, no empty slab in the
+  /// cache. True if that was all it had, and it is dying.
+  func finishDeactivation(emptied slabs: inout SlabChain) -> Bool {
+    drainAndDetach(emptied: &slabs)
+    moveState(to: .deactivated)
+    return becomesDyingIfEmpty()
+  }
+
+  /// The first half of `finishDeactivation`.
+  func drainAndDetach(emptied slabs: inout SlabChain) {
+    let before = pointee.objectsInUse
+    if !pointee.retiredSheaf.isClosed {
+      drain(pointee.retiredSheaf, emptied: &slabs)
+      pointee.retiredSheaf = .closed
+    }
+    detachEmptySlabs(to: &slabs)
+    countObjects(since: before)
   }
 }

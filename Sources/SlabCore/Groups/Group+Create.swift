@@ -8,7 +8,8 @@ extension Allocator {
 
   /// Makes a group below a parent (the root group by default), with one handle. O(depth). Takes the
   /// registry lock; the descriptor is charged to nobody. Names are for reports; two groups may have
-  /// the same, or none. Without `endings` the allocator's policy is the group's.
+  /// the same, or none. Without `endings` the allocator's policy is the group's; under the rules of
+  /// Linux 4.10 all groups keep.
   package func makeGroup(
     named utf8: borrowing Span<UInt8>, below wanted: Pointer<Group>? = nil,
     max: Int = Group.unlimited, endings: EndingPolicy? = nil
@@ -24,6 +25,8 @@ extension Allocator {
       if name != 0 { state.freeInternal(name) }
       throw error
     }
+    state.lockGroups()
+    defer { state.unlockGroups() }
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
     guard parent.isOnline, let id = state.pointee.registry.groupIDs.take() else {
@@ -35,7 +38,8 @@ extension Allocator {
     unsafe group.unsafePointer.initialize(
       to: Group(
         id: UInt32(id), parent: parent, allocator: state, max: max, name: name,
-        nameCount: utf8.count, endings: endings ?? state.pointee.configuration.endings))
+        nameCount: utf8.count,
+        endings: state.isLinux410 ? .keep : endings ?? state.pointee.configuration.endings))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.makeInlineTable()
@@ -44,6 +48,8 @@ extension Allocator {
     parent.pointee.onlineChildGroupCount += 1
     group.countMade()
     state.pointee.registry.groupIDs.set(id, to: group)
+    // The root group has no children of caches and needs no id there.
+    state.growChildArrays(toHold: id - 1)
     state.pointee.registry.groupsCreated += 1
     return group
   }

@@ -109,7 +109,9 @@ extension Pointer where Pointee == Cache {
       if !pointee.words.load(mode: mode).isClosed { return "cache: deactivated, sheaf open" }
       if pointee.slabCount == 0 { return "cache: deactivated without slabs" }
     case .dying, .shutDown, .awaitingBarrier:
-      if !isRoot { return "cache: a child that has ended is on the lists" }
+      // Under the rules of 4.10 a child without slabs waits for its group's end.
+      let mayWait = pointee.allocator.isLinux410 && state == .dying
+      if !isRoot, !mayWait { return "cache: a child that has ended is on the lists" }
     }
     if let group = pointee.group, state == .active, group.isOnline,
       group.child(of: pointee.root) != self

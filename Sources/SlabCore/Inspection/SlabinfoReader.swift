@@ -13,11 +13,13 @@ internal import Synchronization
 
 /// One reading of slabinfo. Not for several threads at once; end it with `close`.
 package struct SlabinfoReader: ~Copyable {
-  private let allocator: Allocator
-  private let group: Pointer<Group>?
+  let allocator: Allocator
+  let group: Pointer<Group>?
   /// The cursor, in the core's memory; `nil` once the list is through.
   private var cursor: Pointer<ListNode>?
-  private var line = SlabinfoLine()
+  /// Linux 4.10 only, in place of the cursor: entries of the list of all caches that are through.
+  var position = 0
+  var line = SlabinfoLine()
   /// Bytes of `line` that have been read.
   private var lineOffset = 0
   private var headersLeft = 2
@@ -28,6 +30,7 @@ package struct SlabinfoReader: ~Copyable {
   package init(of allocator: Allocator, group: Pointer<Group>? = nil) throws(AllocatorError) {
     self.allocator = allocator
     self.group = group
+    guard !allocator.state.isLinux410 else { return }
     let node = Pointer<ListNode>(
       address: try allocator.state.allocateInternal(bytes: MemoryLayout<ListNode>.size))!
     // SAFETY: the object is ours and large enough.
@@ -42,37 +45,55 @@ package struct SlabinfoReader: ~Copyable {
 
   /// Fills the buffer with the next bytes; the number of them, 0 at the end. O(bytes).
   package mutating func read(into buffer: inout OutputSpan<UInt8>) -> Int {
+    if allocator.state.isLinux410 { return readByPosition(into: &buffer) }
     let start = buffer.count
     while !buffer.isFull {
       if lineOffset == line.count {
         guard nextLine() else { break }
       }
-      buffer.append(line.bytes[lineOffset])
-      lineOffset += 1
+      copyLine(into: &buffer)
     }
     return buffer.count - start
   }
 
-  private mutating func nextLine() -> Bool {
+  /// Moves what is left of the line to the buffer, as far as there is room.
+  mutating func copyLine(into buffer: inout OutputSpan<UInt8>) {
+    while lineOffset < line.count, !buffer.isFull {
+      buffer.append(line.bytes[lineOffset])
+      lineOffset += 1
+    }
+  }
+
+  mutating func beginLine() {
     line.count = 0
     lineOffset = 0
-    if headersLeft > 0 {
-      line.append(
-        headersLeft == 2
-          ? "slabinfo - version: 2.1\n"
-          : """
-          # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> \
-          : tunables <limit> <batchcount> <sharedfactor> \
-          : slabdata <active_slabs> <num_slabs> <sharedavail>
+  }
 
-          """)
-      headersLeft -= 1
-      return true
-    }
+  /// Makes the next line of the header; false if there is none.
+  mutating func appendHeader() -> Bool {
+    guard headersLeft > 0 else { return false }
+    beginLine()
+    line.append(
+      headersLeft == 2
+        ? "slabinfo - version: 2.1\n"
+        : """
+        # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> \
+        : tunables <limit> <batchcount> <sharedfactor> \
+        : slabdata <active_slabs> <num_slabs> <sharedavail>
+
+        """)
+    headersLeft -= 1
+    return true
+  }
+
+  private mutating func nextLine() -> Bool {
+    if appendHeader() { return true }
+    beginLine()
     guard let cursor else { return false }
     allocator.state.pointee.registry.lock.lock()
     defer { allocator.state.pointee.registry.lock.unlock() }
     while let node = cursor.advance(in: list) {
+      allocator.state.pointee.registry.listSteps += 1
       if group != nil {
         line.append(Pointer<Cache>(groupNode: node))
         return true
@@ -97,8 +118,24 @@ package struct SlabinfoReader: ~Copyable {
   }
 }
 
+/// The counts of a line.
+struct SlabinfoSums {
+  var active = 0
+  var total = 0
+  var units = 0
+
+  /// Adds what one cache has by itself. Takes its lock.
+  mutating func add(_ cache: Pointer<Cache>) {
+    cache.pointee.lock.lock()
+    active += Int(cache.pointee.objectsInUse)
+    total += Int(cache.pointee.objectsTotal)
+    units += Int(cache.pointee.units)
+    cache.pointee.lock.unlock()
+  }
+}
+
 /// One line of text, formatted without the heap.
-private struct SlabinfoLine {
+struct SlabinfoLine {
   // The longest line: a name of 63 bytes, 12 numbers of at most 20 digits, and the words.
   var bytes = InlineArray<384, UInt8>(repeating: 0)
   var count = 0
@@ -138,32 +175,29 @@ private struct SlabinfoLine {
   /// A root with the sums over its children.
   mutating func append(_ root: Pointer<RootCache>) {
     append(
-      root, active: root.sum(RootCache.Sum.objectsInUse),
-      total: root.sum(RootCache.Sum.objectsTotal), units: root.sum(RootCache.Sum.units))
+      root,
+      SlabinfoSums(
+        active: root.sum(RootCache.Sum.objectsInUse),
+        total: root.sum(RootCache.Sum.objectsTotal), units: root.sum(RootCache.Sum.units)))
   }
 
   /// A child by itself, under its root's name.
   mutating func append(_ child: Pointer<Cache>) {
-    child.pointee.lock.lock()
-    let active = Int(child.pointee.objectsInUse)
-    let total = Int(child.pointee.objectsTotal)
-    let units = Int(child.pointee.units)
-    child.pointee.lock.unlock()
-    append(child.pointee.root, active: active, total: total, units: units)
+    var sums = SlabinfoSums()
+    sums.add(child)
+    append(child.pointee.root, sums)
   }
 
-  private mutating func append(
-    _ root: Pointer<RootCache>, active: Int, total: Int, units: Int
-  ) {
+  mutating func append(_ root: Pointer<RootCache>, _ sums: SlabinfoSums) {
     let geometry = root.pointee.geometry
     let unitsPerSlab = 1 << geometry.fullOrder
-    let slabs = (units + unitsPerSlab - 1) / unitsPerSlab
+    let slabs = (sums.units + unitsPerSlab - 1) / unitsPerSlab
     append(root.pointee.name)
     // An array would come from the heap.
     append(" ")
-    append(active, width: 6)
+    append(sums.active, width: 6)
     append(" ")
-    append(total, width: 6)
+    append(sums.total, width: 6)
     append(" ")
     append(geometry.slotBytes, width: 6)
     append(" ")

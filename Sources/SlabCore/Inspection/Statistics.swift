@@ -53,6 +53,9 @@ package struct AllocatorStatistics: Sendable {
   /// Callbacks that have not run yet, and type-safe caches that await a barrier.
   package var pendingCallbacks = 0
   package var cachesAwaitingBarrier = 0
+  /// Nodes of lists of caches that were visited: by `offline`, batches and shutdowns, when caches and
+  /// groups were made, and for slabinfo. See docs/old-and-new.md.
+  package var listSteps = 0
   /// Groups and caches on their way through the workers.
   package var pendingEndings = 0
   /// Time that workers spent on endings, in nanoseconds.
@@ -78,6 +81,7 @@ extension Allocator {
     figures.childCachesReparented = state.pointee.registry.childCachesReparented
     figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
     figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
+    figures.listSteps = state.pointee.registry.listSteps
     let idBytes = state.pointee.registry.groupIDs.usedBytes
     state.pointee.registry.lock.unlock()
 

@@ -49,12 +49,15 @@ extension Pointer where Pointee == AllocatorState {
     released.free(to: self)
   }
 
-  private func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
+  /// Under the registry lock: takes a child that is shut down out of every list. The caller looks after
+  /// its root: `shutDownRootIfLast`.
+  func shutDownChild(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
     cache.allNode.unlink()
     cache.siblingNode.unlink()
     cache.groupNode.unlink()
     cache.pointee.root.pointee.childCount -= 1
     pointee.registry.childCachesShutDown += 1
+    if !isLinux410 { pointee.registry.listSteps += 1 }
     if cache.pointee.root.pointee.isTypeSafe {
       pointee.registry.childCachesAwaitingBarrier += 1
       awaitBarrier(cache)
@@ -120,6 +123,7 @@ extension Pointer where Pointee == AllocatorState {
     group.countReleased()
     pointee.registry.groupsReleased += 1
     released.add(group)
+    if isLinux410 { queueFreeing(of: parent) }
     return parent
   }
 
@@ -169,6 +173,15 @@ extension Allocator {
       throw .cacheDestroyed
     }
     root.pointee.isDestroying = true
+    if state.isLinux410 {
+      var released = ReleasedDescriptors()
+      state.destroyAsLinux410(root, released: &released)
+      state.takeInHand()
+      state.pointee.registry.lock.unlock()
+      released.free(to: state)
+      state.putDown()
+      return
+    }
     root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
     state.pointee.lifecycle.rootBatch = root
     state.notePending()

@@ -86,6 +86,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// In the lock order.
   private func lockEverything() {
+    pointee.lifecycle.groupLock.lock()
     pointee.callbacks.deferred.lock.lock()
     pointee.callbacks.barrier.lock.lock()
     pointee.registry.lock.lock()
@@ -109,6 +110,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.registry.lock.unlock()
     pointee.callbacks.barrier.lock.unlock()
     pointee.callbacks.deferred.lock.unlock()
+    pointee.lifecycle.groupLock.unlock()
   }
 }
 

@@ -22,6 +22,11 @@ struct Lifecycle: ~Copyable {
   var rootBatch: Pointer<RootCache>? = nil
   /// Groups whose charges have gone to their parents and whose caches follow; see Reparent.swift.
   var reparentQueue: Pointer<Group>? = nil
+  /// Linux 4.10 only: groups that nothing holds any more, chained by `nextInBatch`.
+  var groupsToFree: Pointer<Group>? = nil
+
+  /// Linux 4.10 only: taken first by every operation on groups.
+  let groupLock = Lock()
 
   /// The last of the dying caches, chained by `nextInChain`; pushed without a lock.
   let destroyQueue = Atomic<UInt>(0)
@@ -65,8 +70,12 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Puts a dying cache on the destroy queue. The caller must not touch it any more: it may be
-  /// released before this returns.
+  /// released before this returns. (Under the rules of Linux 4.10 a child ends with its group, on
+  /// which it gives back its reference.)
   func enqueueDying(_ cache: Pointer<Cache>) {
+    if isLinux410, let group = cache.pointee.group {
+      return Allocator(state: self).release(group)
+    }
     notePending()
     var head = pointee.lifecycle.destroyQueue.load(ordering: .relaxed)
     while true {

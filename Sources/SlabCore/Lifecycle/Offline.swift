@@ -15,6 +15,7 @@ extension Allocator {
   ///   already, `.rootGroup`. Then nothing has changed.
   package func offline(_ group: Pointer<Group>) throws(AllocatorError) {
     guard group.pointee.parent != nil else { throw .rootGroup }
+    if state.isLinux410 { return try offlineAsLinux410(group) }
     state.pointee.registry.lock.lock()
     guard group.isOnline else {
       state.pointee.registry.lock.unlock()
@@ -41,6 +42,7 @@ extension Allocator {
     group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch
     state.pointee.lifecycle.offlineBatch = group
     state.notePending()
+    state.pointee.registry.listSteps += 1
     state.pointee.registry.groupsOfflined += 1
   }
 
@@ -66,6 +68,7 @@ extension Allocator {
       handles = now
     }
     pausePoint(.beforeLastHandle)
+    if state.isLinux410 { return releaseLastAsLinux410(group) }
     // The last one is given back under the lock: a worker that saw none would release the group
     // under us.
     state.pointee.registry.lock.lock()

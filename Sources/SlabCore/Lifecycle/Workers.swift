@@ -107,7 +107,8 @@ extension Pointer where Pointee == AllocatorState {
     let destroyed = runDestroyQueue()
     let released = runBarrierBatch()
     let reparented = runReparentQueue()
-    guard fenced || destroyed || released || reparented else { return false }
+    let freed = runGroupFreeing()
+    guard fenced || destroyed || released || reparented || freed else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true

@@ -40,9 +40,19 @@ struct ReplayCommand: ParsableCommand {
       "What becomes of objects that outlive their group.",
       discussion: """
         With keep the group lives on as a zombie until the last of them is freed (Linux 4.11); with \
-        reparent they and their charges go to its parent, and the group is gone (Linux 5.3).
+        reparent (the default) they and their charges go to its parent, and the group is gone \
+        (Linux 5.3).
         """))
-  var endings = EndingPolicy.reparent
+  var endings: EndingPolicy?
+
+  @Option(
+    help: ArgumentHelp(
+      "By whose rules groups and caches end: current, 4.10 or both.",
+      discussion: """
+        4.10: those of Linux 4.10, with one list of all caches and one wait per group. With both, \
+        the recording is lived twice, and the report sets the two side by side.
+        """))
+  var design = DesignChoice.current
 
   @Flag(help: "Print the allocator's slabinfo at the end of the recording.")
   var slabinfo = false
@@ -53,6 +63,15 @@ struct ReplayCommand: ParsableCommand {
   func validate() throws {
     guard Self.copiesRange ~= copies else {
       throw ValidationError("--copies must be 1 to 10,000, not \(copies).")
+    }
+    guard design == .current || endings != .reparent else {
+      throw ValidationError("--endings reparent goes with --design current: Linux 4.10 keeps.")
+    }
+    if design == .both {
+      guard recording != "-" else {
+        throw ValidationError("--design both reads the recording twice: name a file, not -.")
+      }
+      guard !slabinfo else { throw ValidationError("--slabinfo goes with one design.") }
     }
   }
 
@@ -68,15 +87,29 @@ struct ReplayCommand: ParsableCommand {
   }
 
   private func replay() throws {
-    let replay = Replay(
-      path: try recording ?? PackagedRecording.path(), name: name, copies: copies,
-      endings: endings, isSlabinfoWanted: slabinfo)
-    let outcome = try replay.run { StandardStream.writeMessage("slab: \($0)\n") }
-    let report = ReplayReport(outcome)
-    try StandardStream.writeReport(json ? report.json() : report.text())
-    guard report.figures.sumCheckFailures.isEmpty else {
-      throw ToolError.sumCheck(failures: report.figures.sumCheckFailures)
+    let path = try recording ?? PackagedRecording.path()
+    if design == .both { try RecordingSource.checkCanBeReadAgain(path, name: name) }
+    var reports: [ReplayReport] = []
+    for design in design.designs {
+      let replay = Replay(
+        path: path, name: name, copies: copies,
+        endings: design == .linux410 ? .keep : endings ?? .reparent, isSlabinfoWanted: slabinfo,
+        design: design)
+      let isFirst = reports.isEmpty
+      let outcome = try replay.run {
+        // The second reading finds the same.
+        if isFirst { StandardStream.writeMessage("slab: \($0)\n") }
+      }
+      reports.append(ReplayReport(outcome))
     }
+    if reports.count == 1 {
+      try StandardStream.writeReport(json ? reports[0].json() : reports[0].text())
+    } else {
+      let comparison = ReplayComparison(linux410: reports[0], current: reports[1])
+      try StandardStream.writeReport(json ? comparison.json() : comparison.text())
+    }
+    let failures = reports.flatMap(\.figures.sumCheckFailures)
+    guard failures.isEmpty else { throw ToolError.sumCheck(failures: failures) }
   }
 
   /// What messages call the recording.

@@ -8,6 +8,7 @@ enum ToolError: Error, Equatable {
   case cannotOpen(path: String, errno: CInt)
   case isDirectory(path: String)
   case cannotRead(name: String, errno: CInt)
+  case readOnlyOnce(name: String)
   case packagedRecordingMissing(path: String)
   case decompressorMissing(tool: String, name: String)
   case decompressorFailed(tool: String, name: String, ending: String)
@@ -17,6 +18,8 @@ enum ToolError: Error, Equatable {
   case overwritten(cache: String, slot: Int, copy: Int)
   case sumCheck(failures: [String])
   case cannotWrite(errno: CInt)
+  case cannotWritePlot(path: String, errno: CInt)
+  case plotIsNoFile(path: String)
 
   /// What the allocator refused while `action` was tried.
   static func allocator(_ action: String, _ error: SlabError) -> Self {
@@ -33,6 +36,8 @@ extension ToolError: CustomStringConvertible {
       "cannot read \(path): it is a directory"
     case .cannotRead(let name, let errno):
       "cannot read \(name): \(Self.text(of: errno))"
+    case .readOnlyOnce(let name):
+      "\(name) is no file: it can be read only once, and --design both reads it twice"
     case .packagedRecordingMissing(let path):
       "the recording that comes with slab is missing (\(path)): name another one"
     case .decompressorMissing(let tool, let name):
@@ -51,6 +56,10 @@ extension ToolError: CustomStringConvertible {
       "the sums do not add up: " + failures.joined(separator: "; ")
     case .cannotWrite(let errno):
       "cannot write the report: \(Self.text(of: errno))"
+    case .cannotWritePlot(let path, let errno):
+      "cannot write the plot \(path): \(Self.text(of: errno))"
+    case .plotIsNoFile(let path):
+      "cannot write the plot \(path): there is something that is no file"
     }
   }
 

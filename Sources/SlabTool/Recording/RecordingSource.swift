@@ -53,6 +53,15 @@ struct RecordingSource: ~Copyable {
     }
   }
 
+  /// Throws if what there is at `path` gives its text only once.
+  static func checkCanBeReadAgain(_ path: String, name: String) throws(ToolError) {
+    var status = stat()
+    // SAFETY: stat fills the structure that it is given.
+    guard unsafe stat(path, &status) == 0 else { throw .cannotOpen(path: path, errno: errno) }
+    let type = status.st_mode & S_IFMT
+    guard type == S_IFREG || type == S_IFDIR else { throw .readOnlyOnce(name: name) }
+  }
+
   /// How much of the file has been read.
   var position: Int {
     Int(lseek(file.number, 0, SEEK_CUR))

@@ -10,12 +10,13 @@ struct Replay {
   var copies: Int
   var endings: EndingPolicy
   var isSlabinfoWanted: Bool
+  var design = SlabAllocator.Design.current
 
   /// Lives the recording. Warnings that do not stop it are handed to `warn` when it has been
   /// read, also when it could not be read to its end.
   func run(warn: (String) -> Void) throws(ToolError) -> ReplayOutcome {
     let source = try RecordingSource(path, name: name)
-    let allocator = try makeAllocator()
+    let allocator = try SlabAllocator(by: design, endings: endings)
     var interpreter = RecordingInterpreter(
       SlabReplayTarget(allocator, copies: copies), recording: name)
 
@@ -38,7 +39,7 @@ struct Replay {
     unsafe allocator.unmapEverything()
 
     return ReplayOutcome(
-      recording: name, copies: copies, endings: endings, counts: counts, atEnd: atEnd,
+      recording: name, copies: copies, endings: endings, design: design, counts: counts, atEnd: atEnd,
       afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
       offlineLatencies: interpreter.target.offlineLatencies.percentiles,
       replaySeconds: replaySeconds, slabinfo: slabinfo)
@@ -54,21 +55,25 @@ struct Replay {
     try interpreter.interpret(source) { position in progress.show(bytes: position) }
   }
 
-  private func makeAllocator() throws(ToolError) -> SlabAllocator {
-    do throws(SlabError) {
-      var configuration = SlabAllocator.Configuration()
-      configuration.endings = endings
-      return try SlabAllocator(configuration: configuration)
-    } catch {
-      throw .allocator("start the allocator", error)
-    }
-  }
-
   private func slabinfoText(of allocator: SlabAllocator) throws(ToolError) -> String {
     do throws(SlabError) {
       return try allocator.slabinfo()
     } catch {
       throw .allocator("read slabinfo", error)
+    }
+  }
+}
+
+extension SlabAllocator {
+  /// A new allocator by the rules of a design.
+  init(by design: Design, endings: EndingPolicy = .reparent) throws(ToolError) {
+    var configuration = Configuration()
+    configuration.design = design
+    configuration.endings = endings
+    do throws(SlabError) {
+      try self.init(configuration: configuration)
+    } catch {
+      throw .allocator("start the allocator", error)
     }
   }
 }

@@ -7,6 +7,7 @@ struct ReplayOutcome {
   var recording: String
   var copies: Int
   var endings: EndingPolicy
+  var design: SlabAllocator.Design
   /// Counts of the recording itself, for one copy.
   var counts: RecordingCounts
   /// The allocator when the recording had been lived and every queued ending was done.

@@ -1,4 +1,4 @@
-// How far the recording has been read, on standard error when that is a terminal; otherwise
+// How far a recording has been read, or a run has come, on standard error when that is a terminal; otherwise
 // nothing at all. The bar is removed when its owner ends.
 
 import Glibc
@@ -12,7 +12,7 @@ struct ProgressBar: ~Copyable {
   private var lastDrawing = 0
 
   /// Begins; without a total, only the bytes are shown.
-  init(totalBytes: Int?) {
+  init(totalBytes: Int? = nil) {
     self.totalBytes = totalBytes
   }
 
@@ -22,11 +22,16 @@ struct ProgressBar: ~Copyable {
 
   /// Shows that `bytes` have been read, at most ten times a second.
   mutating func show(bytes: Int) {
+    show { [totalBytes] in Self.drawing(bytes: bytes, of: totalBytes) }
+  }
+
+  /// Shows a line, at most ten times a second.
+  mutating func show(_ line: () -> String) {
     guard isVisible else { return }
     let now = MonotonicTime.nanoseconds()
     guard now - lastDrawing >= Self.nanosecondsBetweenDrawings else { return }
     lastDrawing = now
-    StandardStream.writeMessage("\r\(Self.drawing(bytes: bytes, of: totalBytes))")
+    StandardStream.writeMessage("\r\u{1B}[K\(line())")
   }
 
   static func drawing(bytes: Int, of totalBytes: Int?) -> String {

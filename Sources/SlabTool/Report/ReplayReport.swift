@@ -18,7 +18,10 @@ struct ReplayReport {
     irregularities = Dictionary(uniqueKeysWithValues: found)
   }
 
-  /// The object, and a newline.
+}
+
+extension Encodable {
+  /// One JSON object as reports print it, and a newline.
   func json() throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -26,6 +29,8 @@ struct ReplayReport {
     return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
   }
 }
+
+extension SlabAllocator.Design: Encodable {}
 
 extension ReplayReport: Encodable {
   private struct Key: CodingKey {
@@ -50,6 +55,7 @@ struct ReplayFigures: Encodable {
   let recording: String
   let copies: Int
   let endings: String
+  let design: SlabAllocator.Design
 
   let lines: Int
   let events: Int
@@ -78,6 +84,7 @@ struct ReplayFigures: Encodable {
   let offlineNs: LatencyPercentiles
   let groupsReleased: Int
   let childCachesReleased: Int
+  let listSteps: Int
   let fences: Int
   let fenceBatches: Int
   let workerThreadsPeak: Int
@@ -103,6 +110,7 @@ struct ReplayFigures: Encodable {
     recording = outcome.recording
     self.copies = copies
     endings = outcome.endings.rawValue
+    design = outcome.design
 
     lines = counts.lines
     events = copies * counts.events
@@ -130,6 +138,7 @@ struct ReplayFigures: Encodable {
     offlineNs = outcome.offlineLatencies
     groupsReleased = afterCleanup.groupsReleased
     childCachesReleased = afterCleanup.childCachesReleased
+    listSteps = afterCleanup.listSteps
     fences = afterCleanup.fences
     fenceBatches = afterCleanup.fenceBatches
     workerThreadsPeak = afterCleanup.workerThreadsPeak

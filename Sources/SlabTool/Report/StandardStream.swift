@@ -16,7 +16,7 @@ enum StandardStream {
   }
 
   /// The errno of the call that failed, or 0.
-  private static func write(_ text: String, to descriptor: CInt) -> CInt {
+  static func write(_ text: String, to descriptor: CInt) -> CInt {
     var text = text
     // SAFETY: the calls read the text's own bytes, each time those behind the ones written.
     return text.withUTF8 { bytes in

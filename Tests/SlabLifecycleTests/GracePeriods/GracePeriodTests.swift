@@ -20,12 +20,12 @@ import Testing
     try withAllocator { allocator in
       let section = allocator.beginReading()
       let isOver = Shared(false)
+      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
       let waiter = TestThread {
         allocator.synchronize()
         isOver.with { $0 = true }
       }
-      // The wait has begun once the sequence is odd; the index has changed a moment later.
-      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+      // The wait has begun once the index has changed.
       #expect(
         eventually { allocator.state.pointee.readers.word.load(ordering: .acquiring) != word })
       #expect(!isOver.with { $0 })

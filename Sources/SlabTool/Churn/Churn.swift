@@ -1,0 +1,105 @@
+// One run of a churn on a new allocator: makes all groups with their objects, then ends them one by
+// one: offline, its objects freed, its handle given back; and waits until the last is gone.
+//
+// Every object is stamped, and checked when it is freed.
+
+import Slab
+
+@safe struct Churn {
+  let load: ChurnLoad
+  let design: SlabAllocator.Design
+  private var roots: [SlabCache] = []
+  private var groups: [MemoryGroup] = []
+  private var objects: [UnsafeMutableRawPointer] = unsafe []
+  private var offlineLatencies = Latencies()
+
+  init(_ load: ChurnLoad, by design: SlabAllocator.Design) {
+    self.load = load
+    self.design = design
+  }
+
+  /// Lives it. Nothing is left of it.
+  mutating func run() throws(ToolError) -> ChurnFigures {
+    let allocator = try SlabAllocator(by: design)
+    // SAFETY: what lives in it, live or not, goes with this run.
+    defer { unsafe allocator.unmapEverything() }
+    var progress = ProgressBar()
+    let start = MonotonicTime.nanoseconds()
+    try makeCaches(of: allocator)
+    for group in 0..<load.groups {
+      try makeGroup(group, of: allocator)
+      progress.show { line(group, "made") }
+    }
+    let middle = MonotonicTime.nanoseconds()
+    for group in 0..<load.groups {
+      try endGroup(group)
+      progress.show { line(group, "ended") }
+    }
+    allocator.waitUntilDrained()
+    let end = MonotonicTime.nanoseconds()
+    return ChurnFigures(
+      load: load, design: design, creationNanoseconds: middle - start,
+      endingNanoseconds: end - middle, offline: offlineLatencies.percentiles,
+      statistics: allocator.statistics)
+  }
+
+  private func line(_ group: Int, _ what: String) -> String {
+    "\(design.title): \((group + 1).grouped) of \(load.groups.grouped) groups \(what)"
+  }
+
+  private mutating func makeCaches(of allocator: SlabAllocator) throws(ToolError) {
+    for index in 0..<load.caches {
+      let (name, bytes) = ChurnLoad.cache(index)
+      do throws(SlabError) {
+        roots.append(try allocator.makeCache(named: name, objectSize: bytes))
+      } catch {
+        throw .allocator("make cache \(name)", error)
+      }
+    }
+  }
+
+  private mutating func makeGroup(_ index: Int, of allocator: SlabAllocator) throws(ToolError) {
+    do throws(SlabError) {
+      let group = try allocator.makeGroup(named: "job-\(index)")
+      groups.append(group)
+      for (cache, root) in roots.enumerated() {
+        for _ in 0..<load.objects {
+          // SAFETY: the object is ours and as large as the stamp is told.
+          let object = try unsafe root.allocate(in: group)
+          unsafe stamp(unsafe objects.count, cache).write(to: object)
+          unsafe objects.append(object)
+        }
+      }
+    } catch {
+      throw .allocator("make group \((index + 1).grouped) of \(load.groups.grouped)", error)
+    }
+  }
+
+  private mutating func endGroup(_ index: Int) throws(ToolError) {
+    let start = MonotonicTime.nanoseconds()
+    do throws(SlabError) {
+      try groups[index].offline()
+    } catch {
+      throw .allocator("take group \(index + 1) offline", error)
+    }
+    offlineLatencies.add(nanoseconds: MonotonicTime.nanoseconds() - start)
+    var slot = index * load.caches * load.objects
+    for (cache, root) in roots.enumerated() {
+      for _ in 0..<load.objects {
+        // SAFETY: the object is of this cache, live, and freed here only.
+        let object = unsafe objects[slot]
+        guard unsafe stamp(slot, cache).isIntact(in: object) else {
+          throw .overwritten(cache: root.name, slot: slot, copy: 1)
+        }
+        unsafe root.free(object)
+        slot += 1
+      }
+    }
+    groups[index].release()
+  }
+
+  private func stamp(_ slot: Int, _ cache: Int) -> ObjectStamp {
+    ObjectStamp(
+      slot: slot, copy: 0, generation: 1, objectBytes: ChurnLoad.cache(cache).objectBytes)
+  }
+}

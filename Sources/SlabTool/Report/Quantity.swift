@@ -1,0 +1,53 @@
+// Numbers as reports show them: in the unit that fits.
+
+enum Quantity {
+  static func duration(nanoseconds: Int) -> String {
+    scaled(Double(nanoseconds), by: 1000, units: ["ns", "µs", "ms", "s"])
+  }
+
+  /// Also for minutes and hours.
+  static func duration(seconds: Double) -> String {
+    guard seconds >= 120 else { return duration(nanoseconds: Int(seconds * 1e9)) }
+    // What an estimate can amount to has an end.
+    let whole = Int(min(seconds, 1e15))
+    return whole < 7200
+      ? "\(whole / 60) min \(whole % 60) s"
+      : "\((whole / 3600).grouped) h \(whole / 60 % 60) min"
+  }
+
+  static func bytes(_ bytes: Int) -> String {
+    scaled(Double(bytes), by: 1024, units: ["B", "KiB", "MiB", "GiB"])
+  }
+
+  /// A ratio to the digit that is worth reading: 0.97, 9.4, 152.
+  static func ratio(_ ratio: Double) -> String {
+    let places = ratio >= 100 ? 1.0 : ratio >= 3 ? 10.0 : 100.0
+    let rounded = (min(ratio, 1e15) * places).rounded() / places
+    return places == 1 ? Int(rounded).grouped : "\(rounded)"
+  }
+
+  /// The value in the greatest unit of which it has at least one.
+  private static func scaled(_ value: Double, by factor: Double, units: [String]) -> String {
+    var (value, unit) = (value, 0)
+    while value >= factor, unit + 1 < units.count {
+      value /= factor
+      unit += 1
+    }
+    let tenths = Int((value * 10).rounded())
+    let text = unit == 0 ? (tenths / 10).grouped : "\((tenths / 10).grouped).\(tenths % 10)"
+    return "\(text) \(units[unit])"
+  }
+}
+
+extension Int {
+  /// The number with its thousands apart: 558,400.
+  var grouped: String {
+    let digits = String(magnitude)
+    var text = self < 0 ? "-" : ""
+    for (index, digit) in digits.enumerated() {
+      if index > 0, (digits.count - index).isMultiple(of: 3) { text += "," }
+      text.append(digit)
+    }
+    return text
+  }
+}
