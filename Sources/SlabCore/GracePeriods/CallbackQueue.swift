@@ -169,8 +169,7 @@ extension Pointer where Pointee == CallbackQueue {
         pointee.waiting.first = nil
         pointee.waiting.last = nil
       }
-      let count = takeChunk()
-      guard count > 0 else {
+      guard takeChunk() else {
         pointee.lock.unlock()
         return any
       }
@@ -178,21 +177,29 @@ extension Pointer where Pointee == CallbackQueue {
       allocator.takeInHand()
       pointee.lock.unlock()
       any = true
+      let barrier = Pointer<GracePeriodCallback>(of: &pointee.barrier)
+      var ended = 0
       while let callback = pointee.running {
         pointee.running = callback.pointee.next
+        ended += 1
+        if callback == barrier {
+          // Before it says that it ran: what a barrier has waited for is not pending afterwards.
+          pointee.count.subtract(ended, ordering: .relaxed)
+          ended = 0
+        }
         // SAFETY: the head's memory is the queue's until now, and the function's from here on.
         unsafe callback.pointee.function!(UnsafeMutableRawPointer(callback.unsafePointer))
       }
       pointee.lock.lock()
       pointee.runner.store(0, ordering: .relaxed)
       pointee.lock.unlock()
-      pointee.count.subtract(count, ordering: .relaxed)
+      pointee.count.subtract(ended, ordering: .relaxed)
       allocator.putDown()
     }
   }
 
-  /// Under the lock.
-  private func takeChunk() -> Int {
+  /// Under the lock. False if there is nothing.
+  private func takeChunk() -> Bool {
     var count = 0
     var last: Pointer<GracePeriodCallback>?
     pointee.running = pointee.ready.first
@@ -201,7 +208,7 @@ extension Pointer where Pointee == CallbackQueue {
       count += 1
     }
     last?.pointee.next = nil
-    return count
+    return count > 0
   }
 
   /// Puts the barrier's head behind every callback that is in the queue: there, so that it waits for
