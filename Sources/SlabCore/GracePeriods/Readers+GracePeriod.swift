@@ -5,6 +5,8 @@
 //   2  flip         new sections use that index from now on
 //   3  wait         until the other index, whose sections get fewer now, has none
 //
+// If step 1 finds no section of either index, nothing is left to wait for, and the index stays.
+//
 // "Has none" is three steps: sum `ended` over the CPUs; order; sum `begun`; equal. The order, one
 // membarrier, does all of this:
 //   - a section whose end was counted has its beginning counted as well, on whatever CPU that was;
@@ -14,8 +16,8 @@
 //     caller has unpublished, and nobody would wait for it
 //   - what a counted section read, it read before it; without it the caller could reuse memory
 //     under a load that has not been done
-// So a grace period costs two membarriers, and none between flip and wait: a section that misses the
-// flip is counted where the wait looks.
+// So a grace period costs two membarriers, or one if nobody reads, and none between flip and wait: a
+// section that misses the flip is counted where the wait looks.
 //
 // One grace period at a time, by whoever needs it, under `gate`. The sequence is even while none is
 // going on; a cookie is the value at which one that began after the cookie was made is over.
@@ -71,12 +73,13 @@ extension Pointer where Pointee == AllocatorState {
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
     let word = pointee.readers.word.load(ordering: .relaxed)
     let inUse = word & ~ReaderSection.flags
-    waitForSections(begun: inUse ^ Readers.indexBit)
-    pausePoint(.beforeFlip)
-    // Releasing for symmetry only: a reader orders nothing by it.
-    pointee.readers.word.store(word ^ Readers.indexBit, ordering: .releasing)
-    pausePoint(.afterFlip)
-    waitForSections(begun: inUse)
+    if !waitForSections(begun: inUse ^ Readers.indexBit) {
+      pausePoint(.beforeFlip)
+      // Releasing for symmetry only: a reader orders nothing by it.
+      pointee.readers.word.store(word ^ Readers.indexBit, ordering: .releasing)
+      pausePoint(.afterFlip)
+      _ = waitForSections(begun: inUse)
+    }
     // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
   }
@@ -86,20 +89,23 @@ extension Pointer where Pointee == AllocatorState {
     return pointee.region.sum(ofCounter: Int(first - block) / 8, of: block)
   }
 
-  /// Waits until no section of an index is open that was open when this began.
-  private func waitForSections(begun: UInt) {
+  /// Waits until no section of an index is open that was open when this began. True if at that
+  /// moment none of the other index was open either.
+  private func waitForSections(begun: UInt) -> Bool {
+    let other = begun ^ Readers.indexBit
     // The clock is read only by whoever has waited for a while.
     var start: UInt64 = 0
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
       let ended = sum(at: begun + Readers.endedOffset)
+      let otherEnded = sum(at: other + Readers.endedOffset)
       // Without the order this says only whether it is worth looking properly.
       let open = sum(at: begun) - ended
       if open <= 0 {
         orderCounters()
         let still = sum(at: begun) - ended
-        if still == 0 { return }
+        if still == 0 { return sum(at: other) == otherEnded }
         guard still > 0 else { fatal("reader: a section was ended that is not open") }
         continue
       }
@@ -193,7 +199,7 @@ extension Pointer where Pointee == AllocatorState {
 
 extension Allocator {
   /// Waits until every read-side section that is open now has ended: two membarriers (20 µs with
-  /// another thread at work), and as long as the sections last. Expedited: it waits for no worker and
+  /// another thread at work), or one if nobody reads, and as long as the sections last. Expedited: it waits for no worker and
   /// no batch. Not inside a section, which would wait for itself: with `tracksReaders` the process
   /// ends with a line that says where the section began, without it the stall is reported.
   package func synchronize() {

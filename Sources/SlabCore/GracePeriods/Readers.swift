@@ -69,7 +69,7 @@ extension Allocator {
   ) -> ReaderSection {
     // Relaxed: a section that still takes the old index is waited for all the same.
     let word = state.pointee.readers.word.load(ordering: .relaxed)
-    guard word & ReaderSection.isSlow == 0 else {
+    guard _fastPath(word & ReaderSection.isSlow == 0) else {
       return beginReadingSlow(suspends: suspends, file: file, line: line)
     }
     PerCPUCounter.increment(at: word)
@@ -80,7 +80,9 @@ extension Allocator {
   /// a grace period that sees it ends the process.
   @inlinable @inline(__always)
   package func endReading(_ section: ReaderSection) {
-    guard section.word & ReaderSection.isSlow == 0 else { return endReadingSlow(section) }
+    guard _fastPath(section.word & ReaderSection.isSlow == 0) else {
+      return endReadingSlow(section)
+    }
     // Unchecked: an address in the region, of which there is more behind it.
     PerCPUCounter.increment(at: section.word &+ Readers.endedOffset)
   }

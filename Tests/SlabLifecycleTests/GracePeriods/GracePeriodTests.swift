@@ -43,9 +43,9 @@ import Testing
   @Test func waitsForStragglers() throws {
     try withAllocator { allocator in
       let readers = Pointer<Readers>(of: &allocator.state.pointee.readers)
-      let old = readers.pointee.word.load(ordering: .relaxed) & ~ReaderSection.flags
-      allocator.synchronize()
-      // Now it begins, with an index that is not in use.
+      let inUse = readers.pointee.word.load(ordering: .relaxed) & ~ReaderSection.flags
+      // Now it begins, with the index that is not in use.
+      let old = inUse ^ Readers.indexBit
       allocator.state.pointee.region.addOrdered(1, toCounterAt: old)
       let isOver = Shared(false)
       let before = allocator.state.pointee.gracePeriods.value.load(ordering: .relaxed)
@@ -60,6 +60,21 @@ import Testing
       for _ in 0..<100 { Threads.yield() }
       #expect(!isOver.with { $0 })
       allocator.state.pointee.region.addOrdered(1, toCounterAt: old + Readers.endedOffset)
+      waiter.join()
+    }
+  }
+
+  /// One membarrier is enough where nobody reads, and the index stays; a section changes it.
+  @Test func withoutReadersTheIndexStays() throws {
+    try withAllocator { allocator in
+      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+      allocator.synchronize()
+      #expect(allocator.state.pointee.readers.word.load(ordering: .relaxed) == word)
+      let section = allocator.beginReading()
+      let waiter = TestThread { allocator.synchronize() }
+      #expect(
+        eventually { allocator.state.pointee.readers.word.load(ordering: .acquiring) != word })
+      allocator.endReading(section)
       waiter.join()
     }
   }
