@@ -188,14 +188,15 @@ extension Allocator {
   @Test func groupsWaitForTheLock() throws {
     try withLinux410 { allocator in
       let group = try allocator.makeGroup("group")
-      let isDone = Shared(false)
+      let id = Shared(0)
       allocator.state.lockGroups()
       let thread = TestThread {
+        id.with { $0 = threadID() }
         try? allocator.offline(group)
-        isDone.with { $0 = true }
       }
-      for _ in 0..<100 { _ = allocator.statistics }
-      #expect(!isDone.with { $0 } && group.isOnline)
+      #expect(eventually { id.with { $0 } != 0 })
+      #expect(waitUntilAsleep(threadID: id.with { $0 }))
+      #expect(group.isOnline)
       allocator.state.unlockGroups()
       thread.join()
       #expect(!group.isOnline)

@@ -21,9 +21,13 @@ enum Quantity {
 
   /// A ratio to the digit that is worth reading: 0.97, 9.4, 152.
   static func ratio(_ ratio: Double) -> String {
-    let places = ratio >= 100 ? 1.0 : ratio >= 3 ? 10.0 : 100.0
-    let rounded = (min(ratio, 1e15) * places).rounded() / places
-    return places == 1 ? Int(rounded).grouped : "\(rounded)"
+    let places = ratio >= 100 ? 0 : ratio >= 3 ? 1 : 2
+    let factor = [1, 10, 100][places]
+    let scaled = Int((min(max(ratio, 0), 1e15) * Double(factor)).rounded())
+    guard places > 0 else { return scaled.grouped }
+    let digits = String(scaled % factor)
+    let fraction = String(repeating: "0", count: places - digits.count) + digits
+    return "\((scaled / factor).grouped).\(fraction)"
   }
 
   /// The value in the greatest unit of which it has at least one.
