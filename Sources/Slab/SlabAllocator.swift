@@ -16,6 +16,10 @@ public struct SlabAllocator: Sendable {
     public var addressSpaceBytes = 64 << 30
     /// Threads that end groups and caches, 1 to 8; started when there is first something to do.
     public var workerLimit = 1
+    /// Whether caches whose objects have the same size and alignment, rounded up, share their memory
+    /// and their line in slabinfo, which then has the oldest one's name. Less memory is idle, but an
+    /// object used after its end may be another cache's by then.
+    public var mergesCaches = false
 
     public init() {}
   }
@@ -28,6 +32,7 @@ public struct SlabAllocator: Sendable {
     var settings = AllocatorConfiguration()
     settings.addressSpaceBytes = configuration.addressSpaceBytes
     settings.workerLimit = configuration.workerLimit
+    settings.mergesCaches = configuration.mergesCaches
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
   }
 
@@ -44,7 +49,7 @@ public struct SlabAllocator: Sendable {
     let bytes = Array(name.utf8)
     do {
       return SlabCache(
-        core: try unsafe core.makeCache(
+        reference: try unsafe core.makeReference(
           named: bytes.span, objectSize: objectSize, alignment: alignment),
         allocator: core)
     } catch { throw SlabError(error) }

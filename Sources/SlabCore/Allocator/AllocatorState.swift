@@ -72,6 +72,8 @@ package struct AllocatorConfiguration: Sendable {
   package var addressSpaceBytes = 64 << 30
   /// Threads that end groups and caches, 1...8.
   package var workerLimit = 1
+  /// Whether caches that are alike share a root: see Caches/RootCache+Merge.swift.
+  package var mergesCaches = false
   /// Free memory, in bytes, that is kept for the next slab however little is in use.
   package var freeBytesToKeep = 4 << 20
 

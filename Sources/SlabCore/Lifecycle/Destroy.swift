@@ -107,24 +107,24 @@ extension Allocator {
   /// is served any more, its name can be used again at once, its memory goes back soon. Waits for
   /// no fence and no worker. Nobody may use the root while this runs or afterwards.
   ///
+  /// Where others use the root as well (`mergesCaches`), this user only leaves it: O(1), his name is
+  /// free, and whatever is live is taken for the others'. A user who leaves twice ends the process,
+  /// unless his alias has been given to another one meanwhile.
+  ///
   /// O(children), under the registry lock for 64 of them at a time.
   ///
   /// - Throws: `.cacheBusy(objects:)` with the number of live objects, of the root and all its
   ///   children, and nothing has changed; `.cacheDestroyed` if another thread destroys it.
-  package func destroy(_ root: Pointer<RootCache>) throws(AllocatorError) {
+  package func destroy(_ reference: CacheReference) throws(AllocatorError) {
+    let root = reference.root
     guard !root.pointee.isInternal else { fatal("destroy: a cache of the core's own") }
-    let live = try liveObjects(of: root)
-    guard live == 0 else { throw .cacheBusy(objects: live) }
-    state.pointee.registry.lock.lock()
-    guard !root.pointee.isDestroying else {
-      state.pointee.registry.lock.unlock()
-      throw .cacheDestroyed
-    }
+    guard try lockToEnd(reference) else { return }
     root.pointee.isDestroying = true
     root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
     state.pointee.lifecycle.rootBatch = root
     state.notePending()
     state.pointee.registry.lock.unlock()
+    freeAlias(of: reference)
     state.kickWorkers()
   }
 

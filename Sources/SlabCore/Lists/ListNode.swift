@@ -42,6 +42,11 @@ extension Pointer where Pointee == ListNode {
     pointee.next = node.address
   }
 
+  /// Links an unlinked node in front of this one. O(1).
+  package func insertBefore(_ node: Pointer<ListNode>) {
+    Pointer<ListNode>(address: previous)!.insertAfter(node)
+  }
+
   /// Takes the node out of its list. O(1).
   package func unlink() {
     invariant(isLinked, "list: node not linked")
