@@ -10,6 +10,9 @@ public struct SlabStatistics: Sendable {
   public var childCachesCreated, childCachesReleased, childCachesLive: Int
   /// Root caches that users have made and that still exist.
   public var rootCaches: Int
+  /// Users of those who share the one that another user made first: see
+  /// `SlabAllocator.Configuration.mergesCaches`.
+  public var mergedCaches: Int
   /// Bytes charged to all groups now, and the most at one time.
   public var chargedBytes, chargedBytesPeak: Int
   /// Bytes that the allocator holds of the system's memory now (objects, free pages that are
@@ -42,6 +45,7 @@ extension SlabAllocator {
       childCachesReleased: core.childCachesReleased,
       childCachesLive: core.childCachesCreated - core.childCachesReleased,
       rootCaches: core.rootCachesCreated - core.rootCachesReleased,
+      mergedCaches: core.aliasesCreated - core.aliasesDropped,
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
