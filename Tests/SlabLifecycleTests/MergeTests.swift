@@ -229,6 +229,27 @@ extension Allocator {
     }
   }
 
+  /// Somebody joins, with an object of his own or without, while the last user's objects are counted.
+  @Test(arguments: [false, true]) func joinedWhileCounting(withObject: Bool) throws {
+    try withMergingAllocator { allocator in
+      let last = try allocator.makeReference("last", size: 64)
+      let aliases = try #require(try allocator.leaveUnlessLast(last))
+      let joined = try allocator.makeReference("joined", size: 64)
+      #expect(joined.root == last.root)
+      let object = withObject ? try allocator.allocate(from: joined.root, in: nil) : nil
+      let live = try allocator.liveObjects(of: last.root)
+      #expect(live == (withObject ? 1 : 0))
+      // Neither refused nor the root's end: he looks again, and is not the last.
+      let isHis = try allocator.lockToEnd(last, live: live, countedSince: aliases)
+      #expect(!isHis)
+      if isHis { allocator.state.pointee.registry.lock.unlock() }
+      try allocator.destroy(last)
+      #expect(try allocator.namesInSlabinfo() == ["joined"])
+      if let object { allocator.free(object) }
+      try allocator.destroy(joined)
+    }
+  }
+
   /// A cache that is ending is on the lists until its workers are through.
   @Test func neverIntoOneThatIsEnding() throws {
     try withMergingAllocator { allocator in

@@ -17,14 +17,12 @@ extension Pointer where Pointee == RootCache {
     unsafe !pointee.isInternal && !pointee.isDestroying && pointee.constructor == nil
   }
 
-  /// Under the registry lock: whether this root's slots do for objects of a layout. The slots may be
-  /// larger by less than a word, and have to keep the alignment that is wanted; slabs do, as they are
-  /// aligned to their size.
+  /// Under the registry lock: whether this root's slots do for objects of a layout. By the rule they
+  /// may be larger by less than a word, and have to be a multiple of the alignment that is wanted.
+  /// Slots are whole words, and the wanted ones such a multiple: so they have to be the same. Slabs
+  /// are aligned to their size.
   fileprivate func serves(_ wanted: SlabGeometry) -> Bool {
-    guard isMergeable else { return false }
-    let spare = pointee.geometry.slotBytes - wanted.slotBytes
-    return spare >= 0 && spare < MemoryLayout<UInt>.size
-      && pointee.geometry.slotBytes % wanted.alignment == 0
+    isMergeable && pointee.geometry.slotBytes == wanted.slotBytes
   }
 }
 
@@ -121,42 +119,54 @@ extension Allocator {
   /// object, true, and the registry lock is held: the root is his to end. If there are others, false:
   /// his name is free, and that was all. Neither waits for anything but the lock.
   func lockToEnd(_ reference: CacheReference) throws(AllocatorError) -> Bool {
-    let root = reference.root
     while true {
-      state.pointee.registry.lock.lock()
-      let merges = state.pointee.registry.aliasesCreated
-      if root.pointee.isDestroying {
-        state.pointee.registry.lock.unlock()
-        throw .cacheDestroyed
-      }
-      if !root.isLastUser(reference) {
-        root.removeUser(reference)
-        if reference.alias != nil { state.pointee.registry.aliasesDropped += 1 }
-        state.pointee.registry.lock.unlock()
-        freeAlias(of: reference)
-        return false
-      }
-      state.pointee.registry.lock.unlock()
-      let live = try liveObjects(of: root)
-      state.pointee.registry.lock.lock()
-      if merges != state.pointee.registry.aliasesCreated {
-        // Somebody may have joined, and what was counted may be his.
-        state.pointee.registry.lock.unlock()
-        continue
-      }
-      if root.pointee.isDestroying || live > 0 {
-        let error =
-          root.pointee.isDestroying
-          ? AllocatorError.cacheDestroyed : AllocatorError.cacheBusy(objects: live)
-        state.pointee.registry.lock.unlock()
-        throw error
-      }
-      if reference.alias != nil {
-        root.pointee.oldestAlias = nil
-        state.pointee.registry.aliasesDropped += 1
-      }
-      return true
+      guard let aliases = try leaveUnlessLast(reference) else { return false }
+      let live = try liveObjects(of: reference.root)
+      if try lockToEnd(reference, live: live, countedSince: aliases) { return true }
     }
+  }
+
+  /// `nil` if the user was not the last and is gone now; else how many aliases there ever were.
+  func leaveUnlessLast(_ reference: CacheReference) throws(AllocatorError) -> Int? {
+    let root = reference.root
+    state.pointee.registry.lock.lock()
+    guard !root.pointee.isDestroying else {
+      state.pointee.registry.lock.unlock()
+      throw .cacheDestroyed
+    }
+    guard !root.isLastUser(reference) else {
+      defer { state.pointee.registry.lock.unlock() }
+      return state.pointee.registry.aliasesCreated
+    }
+    root.removeUser(reference)
+    if reference.alias != nil { state.pointee.registry.aliasesDropped += 1 }
+    state.pointee.registry.lock.unlock()
+    freeAlias(of: reference)
+    return nil
+  }
+
+  /// Whether the user is still the last, and there are no live objects: then the lock stays held.
+  /// False if somebody may have joined since: then what was counted may be his.
+  func lockToEnd(
+    _ reference: CacheReference, live: Int, countedSince aliases: Int
+  ) throws(AllocatorError) -> Bool {
+    let root = reference.root
+    state.pointee.registry.lock.lock()
+    guard aliases == state.pointee.registry.aliasesCreated else {
+      state.pointee.registry.lock.unlock()
+      return false
+    }
+    guard !root.pointee.isDestroying, live == 0 else {
+      let error: AllocatorError =
+        root.pointee.isDestroying ? .cacheDestroyed : .cacheBusy(objects: live)
+      state.pointee.registry.lock.unlock()
+      throw error
+    }
+    if reference.alias != nil {
+      root.pointee.oldestAlias = nil
+      state.pointee.registry.aliasesDropped += 1
+    }
+    return true
   }
 
   /// Without the lock, when the user is in no book any more.
