@@ -20,6 +20,10 @@ public struct SlabAllocator: Sendable {
     public var endings = EndingPolicy.reparent
     /// By whose rules groups and caches end.
     public var design = Design.current
+    /// Whether caches whose objects have the same size and alignment, rounded up, share their memory
+    /// and their line in slabinfo, which then has the oldest one's name. Less memory is idle, but an
+    /// object used after its end may be another cache's by then.
+    public var mergesCaches = false
 
     public init() {}
   }
@@ -34,6 +38,7 @@ public struct SlabAllocator: Sendable {
     settings.workerLimit = configuration.workerLimit
     settings.endings = configuration.endings.core
     settings.design = configuration.design.core
+    settings.mergesCaches = configuration.mergesCaches
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
   }
 
@@ -50,7 +55,7 @@ public struct SlabAllocator: Sendable {
     let bytes = Array(name.utf8)
     do {
       return SlabCache(
-        core: try unsafe core.makeCache(
+        reference: try unsafe core.makeReference(
           named: bytes.span, objectSize: objectSize, alignment: alignment),
         allocator: core)
     } catch { throw SlabError(error) }

@@ -8,10 +8,12 @@ internal import Synchronization
 @safe
 public struct SlabCache: Sendable {
   @usableFromInline let core: Pointer<RootCache>
+  private let reference: CacheReference
   @usableFromInline let allocator: Allocator
 
-  init(core: Pointer<RootCache>, allocator: Allocator) {
-    self.core = core
+  init(reference: CacheReference, allocator: Allocator) {
+    core = reference.root
+    self.reference = reference
     self.allocator = allocator
   }
 
@@ -78,14 +80,17 @@ public struct SlabCache: Sendable {
   /// Destroys the cache and all its children. Waits for nothing but a short lock; its name can be
   /// used again at once. O(children).
   ///
+  /// A merged cache (see `SlabAllocator.Configuration.mergesCaches`) goes on for its other users;
+  /// then this is O(1), and live objects are taken for theirs. The last user ends it.
+  ///
   /// - Throws: `.cacheBusy` with the number of live objects, and nothing has changed.
   /// - Precondition: nobody uses the cache, now or afterwards.
   public func destroy() throws(SlabError) {
-    do { try allocator.destroy(core) } catch { throw SlabError(error) }
+    do { try allocator.destroy(reference) } catch { throw SlabError(error) }
   }
 
   /// The name that it was made with.
-  public var name: String { core.pointee.name.string }
+  public var name: String { reference.name.string }
 }
 
 extension CacheName {

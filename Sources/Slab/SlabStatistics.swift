@@ -14,6 +14,9 @@ public struct SlabStatistics: Sendable {
   public var childCachesReparented: Int
   /// Root caches that users have made and that still exist.
   public var rootCaches: Int
+  /// Users of those who share the one that another user made first: see
+  /// `SlabAllocator.Configuration.mergesCaches`.
+  public var mergedCaches: Int
   /// Bytes charged to all groups now, and the most at one time.
   public var chargedBytes, chargedBytesPeak: Int
   /// Bytes that the allocator holds of the system's memory now (objects, free pages that are
@@ -50,6 +53,7 @@ extension SlabAllocator {
       childCachesLive: core.childCachesCreated - core.childCachesReleased,
       childCachesReparented: core.childCachesReparented,
       rootCaches: core.rootCachesCreated - core.rootCachesReleased,
+      mergedCaches: core.aliasesCreated - core.aliasesDropped,
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,

@@ -9,7 +9,8 @@ import Testing
 
 /// An operation that makes system calls, once it is brought to do so.
 enum FailingOperation: String, CaseIterable, Codable, Sendable {
-  case makeCache, makeGroup, firstAllocation, firstAllocationOfTheRoot, newSlab, openSheaf
+  case makeCache, makeMergeableCache, mergeCache, makeGroup, firstAllocation,
+    firstAllocationOfTheRoot, newSlab, openSheaf
   case slabWithoutDescriptor
   case growTable, offline, offlineInUse, destroy, trim
 
@@ -28,7 +29,7 @@ enum FailingOperation: String, CaseIterable, Codable, Sendable {
     case .makeCache, .makeGroup, .firstAllocation, .firstAllocationOfTheRoot, .newSlab, .growTable,
       .slabWithoutDescriptor:
       2
-    case .openSheaf, .offline, .offlineInUse, .destroy, .trim: 1
+    case .makeMergeableCache, .mergeCache, .openSheaf, .offline, .offlineInUse, .destroy, .trim: 1
     }
   }
 }
@@ -38,6 +39,7 @@ private final class Scene {
   let allocator: Allocator
   let operation: FailingOperation
   var roots: [Pointer<RootCache>] = []
+  var users: [CacheReference] = []
   var groups: [Pointer<Group>] = []
   var objects: [UInt] = []
   var descriptors: [UInt] = []
@@ -46,9 +48,11 @@ private final class Scene {
 
   init(_ operation: FailingOperation) throws {
     self.operation = operation
-    allocator = try Allocator()
+    var configuration = AllocatorConfiguration()
+    configuration.mergesCaches = operation == .makeMergeableCache || operation == .mergeCache
+    allocator = try Allocator(configuration: configuration)
     switch operation {
-    case .makeCache: break
+    case .makeCache, .makeMergeableCache: break
     case .makeGroup: try useUpGroupDescriptors()
     case .growTable: for index in 0..<7 { try makeRoot(index) }
     default: try makeRoot(0)
@@ -115,6 +119,10 @@ private final class Scene {
     do throws(AllocatorError) {
       switch operation {
       case .makeCache: roots.append(try allocator.makePlainCache("made", size: 64))
+      case .makeMergeableCache, .mergeCache:
+        let name = Array("merged".utf8)
+        users.append(
+          try unsafe allocator.makeReference(named: name.span, objectSize: 512, constructor: nil))
       case .makeGroup:
         groups.append(try allocator.makeGroup("group"))
       case .firstAllocation: objects.append(try allocate(from: roots[0]))
@@ -143,6 +151,7 @@ private final class Scene {
     freeObjects()
     for group in groups { allocator.release(group) }
     for root in roots { try allocator.destroy(root) }
+    for user in users { try allocator.destroy(user) }
     allocator.waitUntilDrained()
     expectWhole(allocator)
     allocator.trim()

@@ -83,6 +83,8 @@ package struct AllocatorConfiguration: Sendable {
   package var stallNanoseconds: UInt64 = 10_000_000_000
   /// Whether every read-side section is remembered with where it began: slow; for finding stalls.
   package var tracksReaders = false
+  /// Whether caches that are alike share a root: see Caches/RootCache+Merge.swift.
+  package var mergesCaches = false
   /// Free memory, in bytes, that is kept for the next slab however little is in use.
   package var freeBytesToKeep = 4 << 20
   /// What becomes of the objects that outlive their group, for groups that are made without a

@@ -33,6 +33,8 @@ struct Registry: ~Copyable {
   var childCachesReparented = 0
   var rootCachesCreated = 0
   var rootCachesReleased = 0
+  var aliasesCreated = 0
+  var aliasesDropped = 0
 
   init(groupIDs: consuming GroupIDTable) { self.groupIDs = groupIDs }
 

@@ -18,12 +18,32 @@ package struct CacheOptions: OptionSet, Sendable {
 }
 
 extension Allocator {
-  /// Creates a root cache. O(root caches): the name must be new. Takes the registry lock; may make
-  /// system calls. The descriptor is charged to nobody.
+  /// Creates a root cache, merged with none. O(root caches): the name must be new. Takes the registry
+  /// lock; may make system calls. The descriptor is charged to nobody.
   package func makeCache(
     named utf8: borrowing Span<UInt8>, objectSize: Int, alignment: Int = 0,
     options: CacheOptions = [], constructor: Constructor? = nil
   ) throws(AllocatorError) -> Pointer<RootCache> {
+    let (name, geometry) = try checkedLayout(
+      named: utf8, objectSize: objectSize, alignment: alignment, options: options)
+    let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
+    do throws(AllocatorError) {
+      state.pointee.registry.lock.lock()
+      defer { state.pointee.registry.lock.unlock() }
+      try unsafe initializeRoot(
+        root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
+        isTypeSafe: options.contains(.typeSafe), isInternal: false, isSelfDescribing: false)
+    } catch {
+      state.pointee.rootCaches.cache.free(root.address)
+      throw error
+    }
+    return root
+  }
+
+  /// The name and the layout of a cache that somebody wants, if he may have it.
+  func checkedLayout(
+    named utf8: borrowing Span<UInt8>, objectSize: Int, alignment: Int, options: CacheOptions
+  ) throws(AllocatorError) -> (CacheName, SlabGeometry) {
     guard let name = CacheName(utf8) else { throw .invalidName }
     guard objectSize >= 1, objectSize <= SlabGeometry.largestObject else {
       throw .invalidObjectSize
@@ -35,25 +55,14 @@ extension Allocator {
       objectSize: objectSize, alignment: alignment,
       cacheAligned: options.contains(.hardwareCacheAligned),
       processorCount: SystemCall.possibleProcessorCount)
-    let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
-    do throws(AllocatorError) {
-      try unsafe initializeRoot(
-        root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
-        isTypeSafe: options.contains(.typeSafe), isInternal: false, isSelfDescribing: false)
-    } catch {
-      state.pointee.rootCaches.cache.free(root.address)
-      throw error
-    }
-    return root
+    return (name, geometry)
   }
 
-  /// Builds a root in memory that is ours, and links it.
+  /// Under the registry lock: builds a root in memory that is ours, and links it.
   func initializeRoot(
     _ root: Pointer<RootCache>, name: CacheName, objectSize: Int, geometry: SlabGeometry,
     constructor: Constructor?, isTypeSafe: Bool = false, isInternal: Bool, isSelfDescribing: Bool
   ) throws(AllocatorError) {
-    state.pointee.registry.lock.lock()
-    defer { state.pointee.registry.lock.unlock() }
     guard !hasRoot(named: name) else { throw .nameInUse }
     guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
     guard let sums = takeSums() else {
@@ -66,7 +75,8 @@ extension Allocator {
         cache: Cache(
           root: root, group: nil, allocator: state, geometry: geometry,
           isSelfDescribing: isSelfDescribing),
-        tableOffset: UInt(index) * 8, geometry: geometry, objectSize: objectSize,
+        tableOffset: UInt(index) * 8, geometry: geometry,
+        largestObject: Atomic(objectSize),
         constructor: constructor,
         isTypeSafe: isTypeSafe, isInternal: isInternal,
         minPartial: Atomic(Self.minPartial(for: geometry)),
@@ -78,14 +88,15 @@ extension Allocator {
     if !isInternal { state.pointee.registry.rootCachesCreated += 1 }
   }
 
-  private func hasRoot(named name: CacheName) -> Bool {
+  /// Under the registry lock: whether a user of a root has this name. O(root caches and aliases).
+  func hasRoot(named name: CacheName) -> Bool {
     if state.isLinux410 { return hasRootAsLinux410(named: name) }
     let roots = state.rootsList
     var node = roots.successor(in: roots)
     while let current = node {
       state.pointee.registry.listSteps += 1
       let root = Pointer<RootCache>(rootNode: current)
-      if !root.pointee.isDestroying, root.pointee.name == name { return true }
+      if !root.pointee.isDestroying, root.hasUser(named: name) { return true }
       node = current.successor(in: roots)
     }
     return false

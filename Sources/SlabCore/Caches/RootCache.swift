@@ -19,20 +19,24 @@ package struct RootCache: ~Copyable {
   /// Sentinel of the children, active or not.
   var children = ListNode()
   var childCount = 0
-  /// Set by destroy: no child is born any more, and the name is free.
-  var isDestroying = false
-  /// Children that are being built: they read the root, and are on no list yet. Raised without a lock,
-  /// lowered under the registry lock.
-  let births = Atomic<UInt32>(0)
+  var oldestAlias: Pointer<CacheAlias>? = nil
   /// The next root on the destroy batch.
   var nextInBatch: Pointer<RootCache>? = nil
 
   /// 8 * the index, which is dense and reused: groups find their child by it.
   @usableFromInline let tableOffset: UInt
   let geometry: SlabGeometry
-  /// As requested, in bytes.
-  let objectSize: Int
+  /// As requested, in bytes: the most that a user did.
+  let largestObject: Atomic<Int>
   let constructor: Constructor?
+  /// Children that are being built: they read the root, and are on no list yet. Raised without a lock,
+  /// lowered under the registry lock.
+  let births = Atomic<UInt32>(0)
+  /// Set by destroy: no child is born any more, and the name is free. Under the registry lock, as the
+  /// next; here to fill a word.
+  var isDestroying = false
+  /// Whether the first user has not left it; the others have aliases.
+  var hasFirstUser = true
   /// Slabs go back to the pages only after a reader grace period (SLAB_TYPESAFE_BY_RCU).
   package let isTypeSafe: Bool
   /// Caches of the core itself: never charged, never destroyed.
@@ -44,10 +48,13 @@ package struct RootCache: ~Copyable {
   /// Sums over the root and its children, kept as they change: see `Sum`. A block of the per-CPU
   /// region.
   let sums: UInt
-  /// 1...63 bytes of UTF-8.
-  package let name: CacheName
+  /// 1...63 bytes of UTF-8: what the oldest user named it. Under the registry lock, but for himself.
+  package var name: CacheName
 
   var index: Int { Int(tableOffset) / 8 }
+
+  /// Relaxed: a user's own size is in it since before he had his reference.
+  var objectSize: Int { largestObject.load(ordering: .relaxed) }
 
   static var rootNodeOffset: UInt { UInt(MemoryLayout<Cache>.size) }
   static var childrenOffset: UInt { rootNodeOffset + UInt(MemoryLayout<ListNode>.size) }

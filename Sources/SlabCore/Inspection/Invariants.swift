@@ -47,11 +47,21 @@ extension Allocator {
 
   /// Every root: on its list, its children linked, and its sums those of its caches.
   private func brokenRoot() -> StaticString? {
+    var aliases = 0
     let roots = state.rootsList
     var node = roots.successor(in: roots)
     while let current = node {
       node = current.successor(in: roots)
       let root = Pointer<RootCache>(rootNode: current)
+      if !root.pointee.isDestroying {
+        aliases += root.aliasCount
+        if !root.pointee.hasFirstUser {
+          guard let oldest = root.pointee.oldestAlias else { return "root: nobody's" }
+          guard oldest.pointee.name == root.pointee.name else {
+            return "root: not named as its oldest user"
+          }
+        }
+      }
       var inUse = Int(root.cache.pointee.objectsInUse)
       var total = Int(root.cache.pointee.objectsTotal)
       var units = Int(root.cache.pointee.units)
@@ -70,6 +80,10 @@ extension Allocator {
       if inUse != root.sum(RootCache.Sum.objectsInUse) { return "root: objects in use" }
       if total != root.sum(RootCache.Sum.objectsTotal) { return "root: objects" }
       if units != root.sum(RootCache.Sum.units) { return "root: units" }
+    }
+    let registry = Pointer<Registry>(of: &state.pointee.registry)
+    if aliases != registry.pointee.aliasesCreated - registry.pointee.aliasesDropped {
+      return "registry: aliases do not add up"
     }
     return nil
   }

@@ -22,6 +22,9 @@ package struct AllocatorStatistics: Sendable {
   // Root caches of users.
   package var rootCachesCreated = 0
   package var rootCachesReleased = 0
+  // Users who were merged into another one's root: created = dropped + there.
+  package var aliasesCreated = 0
+  package var aliasesDropped = 0
 
   /// Bytes charged to groups, and the most that were at one time.
   package var chargedBytes = 0
@@ -82,6 +85,8 @@ extension Allocator {
     figures.rootCachesCreated = state.pointee.registry.rootCachesCreated
     figures.rootCachesReleased = state.pointee.registry.rootCachesReleased
     figures.listSteps = state.pointee.registry.listSteps
+    figures.aliasesCreated = state.pointee.registry.aliasesCreated
+    figures.aliasesDropped = state.pointee.registry.aliasesDropped
     let idBytes = state.pointee.registry.groupIDs.usedBytes
     state.pointee.registry.lock.unlock()
 

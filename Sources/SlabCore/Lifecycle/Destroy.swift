@@ -158,21 +158,21 @@ extension Allocator {
   /// no fence and no worker. Nobody may use the root while this runs or afterwards; but an allocation in
   /// a group that has begun before, and for which a child is just being built, may, and fails.
   ///
+  /// Where others use the root as well (`mergesCaches`), this user only leaves it: O(1), his name is
+  /// free, and whatever is live is taken for the others'. A user who leaves twice ends the process,
+  /// unless his alias has been given to another one meanwhile.
+  ///
   /// O(children), under the registry lock for 64 of them at a time. Objects that
   /// `freeAfterGracePeriod` has are nobody's, and hold it up for no longer than their grace period.
   ///
   /// - Throws: `.cacheBusy(objects:)` with the number of live objects, of the root and all its
   ///   children, and nothing has changed; `.cacheDestroyed` if another thread destroys it.
-  package func destroy(_ root: Pointer<RootCache>) throws(AllocatorError) {
+  package func destroy(_ reference: CacheReference) throws(AllocatorError) {
+    let root = reference.root
     guard !root.pointee.isInternal else { fatal("destroy: a cache of the core's own") }
-    let live = try liveObjects(of: root)
-    guard live == 0 else { throw .cacheBusy(objects: live) }
-    state.pointee.registry.lock.lock()
-    guard !root.pointee.isDestroying else {
-      state.pointee.registry.lock.unlock()
-      throw .cacheDestroyed
-    }
+    guard try lockToEnd(reference) else { return }
     root.pointee.isDestroying = true
+    let isTypeSafe = root.pointee.isTypeSafe
     if state.isLinux410 {
       var released = ReleasedDescriptors()
       state.destroyAsLinux410(root, released: &released)
@@ -180,12 +180,15 @@ extension Allocator {
       state.pointee.registry.lock.unlock()
       released.free(to: state)
       state.putDown()
+      if isTypeSafe { state.finishBarrierBatchAsLinux410() }
+      freeAlias(of: reference)
       return
     }
     root.pointee.nextInBatch = state.pointee.lifecycle.rootBatch
     state.pointee.lifecycle.rootBatch = root
     state.notePending()
     state.pointee.registry.lock.unlock()
+    freeAlias(of: reference)
     state.kickWorkers()
     // What waits to be free is this cache's, perhaps: no gathering.
     if state.hasDeferredFrees { state.kickCallbackWorker(isHurried: true) }

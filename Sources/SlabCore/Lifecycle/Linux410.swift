@@ -57,7 +57,7 @@ extension Allocator {
     var isFound = false
     state.walkAllCaches { cache in
       guard cache.isRoot, !cache.pointee.root.pointee.isDestroying else { return }
-      if cache.pointee.root.pointee.name == name { isFound = true }
+      if cache.pointee.root.hasUser(named: name) { isFound = true }
     }
     return isFound
   }

@@ -102,7 +102,7 @@ extension Pointer where Pointee == AllocatorState {
       cache.pointee.isInherited = true
       cache.pointee.group = parent
       node.unlink()
-      parent.caches.insertLast(node)
+      parent.caches.insertBefore(node)
       moved += 1
     }
     group.pointee.cacheCount -= moved

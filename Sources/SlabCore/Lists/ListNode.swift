@@ -42,8 +42,8 @@ extension Pointer where Pointee == ListNode {
     pointee.next = node.address
   }
 
-  /// As a list's sentinel: links an unlinked node at its end. O(1).
-  package func insertLast(_ node: Pointer<ListNode>) {
+  /// Links an unlinked node in front of this one; with a list's sentinel, at its end. O(1).
+  package func insertBefore(_ node: Pointer<ListNode>) {
     Pointer<ListNode>(address: previous)!.insertAfter(node)
   }
 

@@ -1,0 +1,34 @@
+// Merging as a user of the library sees it.
+
+import Slab
+import Testing
+
+@Suite struct MergedCacheTests {
+  @Test func twoUsersOfOneCache() throws {
+    var configuration = SlabAllocator.Configuration()
+    #expect(!configuration.mergesCaches)
+    configuration.mergesCaches = true
+    let allocator = try SlabAllocator(configuration: configuration)
+    defer { unsafe allocator.unmapEverything() }
+    let connections = try allocator.makeCache(named: "connections", objectSize: 100)
+    let sessions = try allocator.makeCache(named: "sessions", objectSize: 104)
+    #expect(allocator.statistics.rootCaches == 1)
+    #expect(allocator.statistics.mergedCaches == 1)
+    #expect(connections.name == "connections")
+    #expect(sessions.name == "sessions")
+    #expect(throws: SlabError.nameInUse) {
+      try allocator.makeCache(named: "sessions", objectSize: 8)
+    }
+    let object = try unsafe sessions.allocateZeroed(in: nil)
+    #expect(try allocator.slabinfo().contains("\nconnections "))
+    try connections.destroy()
+    #expect(try allocator.slabinfo().contains("\nsessions "))
+    #expect(try !allocator.slabinfo().contains("\nconnections "))
+    #expect(throws: SlabError.cacheBusy(objects: 1)) { try sessions.destroy() }
+    unsafe sessions.free(object)
+    try sessions.destroy()
+    allocator.waitUntilDrained()
+    #expect(allocator.statistics.rootCaches == 0)
+    #expect(allocator.statistics.mergedCaches == 0)
+  }
+}
