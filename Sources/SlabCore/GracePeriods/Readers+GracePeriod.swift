@@ -35,6 +35,8 @@ struct GracePeriodSequence: ~Copyable {
   let stalls = Atomic<Int>(0)
 
   static var spins: Int { 200 }
+  static var flipLooks: Int { 10 }
+  static var flipPauses: Int { 4 }
   static var yields: Int { 20 }
   static var shortestPause: UInt64 { 10_000 }
   static var longestPause: UInt64 { 1_000_000 }
@@ -78,10 +80,24 @@ extension Pointer where Pointee == AllocatorState {
       // Releasing for symmetry only: a reader orders nothing by it.
       pointee.readers.word.store(word ^ Readers.indexBit, ordering: .releasing)
       pausePoint(.afterFlip)
+      letFlipArrive(begun: inUse)
       _ = waitForSections(begun: inUse)
     }
     // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
+  }
+
+  /// Until a reader at work sees the flip it begins more sections with the old index, many within the
+  /// time of a membarrier: the wait would find them behind its first one, and need another. Only
+  /// saves that: nothing depends on it.
+  private func letFlipArrive(begun: UInt) {
+    var ended = sum(at: begun + Readers.endedOffset)
+    for _ in 0..<GracePeriodSequence.flipLooks {
+      for _ in 0..<GracePeriodSequence.flipPauses { Threads.pause() }
+      let before = ended
+      ended = sum(at: begun + Readers.endedOffset)
+      if ended == before { return }
+    }
   }
 
   private func sum(at first: UInt) -> Int {

@@ -58,6 +58,14 @@ final class FinishFlag: Sendable {
   func set() { isFinished.store(true, ordering: .releasing) }
 }
 
+/// Counts what one thread has done, for others.
+final class Progress: Sendable {
+  private let steps = Atomic<Int>(0)
+
+  var count: Int { steps.load(ordering: .relaxed) }
+  func add() { steps.store(count + 1, ordering: .relaxed) }
+}
+
 enum Threads {
   /// Runs the bodies at the same time, each on a CPU of its own, and waits for them.
   static func run<Answer>(_ bodies: [@Sendable () -> Answer]) -> [Answer] {
