@@ -106,11 +106,13 @@ private func useAllocatorOnce(
   }
 
   /// Forks while other threads allocate, free, make groups and end them, and destroy caches.
-  @Test(.timeLimit(.minutes(2)), arguments: [1, 3])
-  func inTheMiddleOfAStorm(workerLimit: Int) async {
-    await #expect(processExitsWith: .success) { [workerLimit = workerLimit as Int] in
+  @Test(.timeLimit(.minutes(2)), arguments: [1, 3], [false, true])
+  func inTheMiddleOfAStorm(workerLimit: Int, isLinux410: Bool) async {
+    await #expect(processExitsWith: .success) {
+      [workerLimit = workerLimit as Int, isLinux410 = isLinux410 as Bool] in
       try withSeed { seed in
         var configuration = AllocatorConfiguration()
+        configuration.design = isLinux410 ? .linux410 : .current
         configuration.workerLimit = workerLimit
         configuration.freeBytesToKeep = 1 << 20
         try withAllocator(configuration: configuration) { allocator in

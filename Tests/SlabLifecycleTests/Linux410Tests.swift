@@ -31,6 +31,10 @@ extension Allocator {
     return statistics.listSteps - before
   }
 
+  fileprivate func free(all objects: [UInt]) {
+    for object in objects { free(object) }
+  }
+
   fileprivate func makeRoots(_ count: Int) throws -> [Pointer<RootCache>] {
     try (0..<count).map { try makeCache("cache-\($0)", size: 64 << ($0 % 3)) }
   }
@@ -56,7 +60,7 @@ extension Allocator {
         #expect(try allocator.steps { try allocator.offline(tenant.group) } == 2 * all)
         #expect(allocator.statistics.fences == before.fences + 1)
         #expect(allocator.statistics.fenceBatches == before.fenceBatches + 1)
-        #expect(allocator.steps { tenant.objects.forEach { allocator.free($0) } } == 0)
+        #expect(allocator.steps { allocator.free(all: tenant.objects) } == 0)
         // Without slabs, and still there: it is shut down with its group.
         #expect(allocator.cacheCount == all)
         #expect(allocator.steps { allocator.release(tenant.group) } == all)
@@ -76,7 +80,7 @@ extension Allocator {
       for tenant in tenants {
         let steps = try allocator.steps {
           try allocator.offline(tenant.group)
-          tenant.objects.forEach { allocator.free($0) }
+          allocator.free(all: tenant.objects)
           allocator.release(tenant.group)
         }
         #expect(steps == 1 + 2 * 3)
@@ -114,7 +118,7 @@ extension Allocator {
       }
       // Six groups: the arrays have 10 entries. All children are found in them.
       #expect(try allocator.steps { try allocator.destroy(another) } == 10)
-      for tenant in tenants { tenant.objects.forEach { allocator.free($0) } }
+      for tenant in tenants { allocator.free(all: tenant.objects) }
       #expect(try allocator.steps { try allocator.destroy(roots[0]) } == 10)
       // Of groups that are offline they are not: one step more for each.
       try allocator.offline(tenants[0].group)
@@ -146,7 +150,7 @@ extension Allocator {
       allocator.release(child.group)
       // Goes offline by that.
       allocator.release(parent.group)
-      parent.objects.forEach { allocator.free($0) }
+      allocator.free(all: parent.objects)
       allocator.free(child.objects[0])
       allocator.waitUntilDrained()
       expectWhole(allocator)
@@ -256,7 +260,7 @@ extension Allocator {
       // Two new caches at the head: the last two lines appear again.
       case .linux410: #expect(found == Array(expected[..<3]) + expected[1...])
       }
-      tenant.objects.forEach { allocator.free($0) }
+      allocator.free(all: tenant.objects)
       allocator.release(tenant.group)
     }
   }
@@ -266,7 +270,7 @@ extension Allocator {
     try withReading(design) { allocator, roots in
       let tenant = try allocator.makeTenant("group", Array(roots[..<2]))
       let found = try names(of: allocator, afterLines: 3) {
-        tenant.objects.forEach { allocator.free($0) }
+        allocator.free(all: tenant.objects)
         allocator.release(tenant.group)
         allocator.waitUntilDrained()
       }
@@ -295,7 +299,7 @@ extension Allocator {
           #expect(steps == all + 40 + all)
         }
         for tenant in tenants {
-          tenant.objects.forEach { allocator.free($0) }
+          allocator.free(all: tenant.objects)
           allocator.release(tenant.group)
         }
       }
