@@ -237,7 +237,11 @@ struct Model {
     guard !tenant.isOnline, !tenant.isHeld, children(of: number).allSatisfy({ isGone($0) }) else {
       return false
     }
-    return tenant.endings == .reparent || !live.values.contains { heir(of: $0.group) == number }
+    // Only objects below it can have come to it; to ask about others could come back to this question.
+    return tenant.endings == .reparent
+      || !live.values.contains {
+        path(of: $0.group).contains(number) && heir(of: $0.group) == number
+      }
   }
 
   /// The group that an object of a group is charged to directly; `nil` for the root group.

@@ -55,8 +55,11 @@ import Testing
   @Test func churn() throws {
     try withSeed { seed in
       try withAllocator { allocator in
-        let tables = try (0..<2).map {
-          try TypeSafeTable(allocator, name: "table-\($0)", bucketCount: 3)
+        let looks = Counter()
+        let tables = try (0..<2).map { index in
+          var table = try TypeSafeTable(allocator, name: "table-\(index)", bucketCount: 3)
+          table.disturb = { if looks.next() % 61 == 0 { Threads.yield() } }
+          return table
         }
         let churn = try Churn(tables, seed: seed)
         let writers = (0..<3).map { index in TestThread { churn.write(index) } }
@@ -74,6 +77,11 @@ import Testing
       }
     }
   }
+}
+
+private final class Counter: Sendable {
+  private let value = Atomic<UInt>(0)
+  func next() -> UInt { value.wrappingAdd(1, ordering: .relaxed).newValue }
 }
 
 private final class Churn: Sendable {

@@ -158,4 +158,22 @@ import Testing
       for root in [root, other] { try allocator.destroy(root) }
     }
   }
+
+  /// A group that is over but for one object: its empty slabs have gone back when all is drained.
+  @Test func emptySlabsOfAGroupThatLivesOn() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 1024, options: .typeSafe)
+      for _ in 0..<20 {
+        let group = try allocator.makeGroup("group")
+        let objects = try (0..<100).map { _ in try allocator.allocate(from: root, in: group) }
+        for object in objects.dropFirst() { allocator.free(object) }
+        allocator.release(group)
+        allocator.waitUntilDrained()
+        #expect(allocator.statistics.pendingCallbacks == 0)
+        expectWhole(allocator)
+        allocator.free(objects[0])
+      }
+      try allocator.destroy(root)
+    }
+  }
 }

@@ -1,0 +1,187 @@
+// Litmus tests: two or three threads, a few words, and an outcome that must not be seen. They are the
+// shapes that the orders of the core are there for; each runs many times, since one says nothing.
+
+import SlabPlatform
+import SlabTestSupport
+import Synchronization
+import Testing
+
+@testable import SlabCore
+
+@Suite(.timeLimit(.minutes(2))) struct LitmusTests {
+  private static let rounds = isDebugBuild || isSanitized ? 4000 : 40_000
+
+  /// Store buffering: a section's beginning and the load after it, against a store and the look at the
+  /// counters after it. Forbidden: a section that saw no X, and then sees the Y that was stored a
+  /// grace period later.
+  @Test func sectionAgainstSynchronize() throws {
+    try withAllocator { allocator in
+      let words = LitmusWords()
+      // One CPU is the writer's: a reader that is preempted in its section tests nothing but patience.
+      let readers = (0..<max(1, min(3, allowedCPUs().count - 1))).map { _ in
+        TestThread {
+          while !words.isOver.load(ordering: .relaxed) {
+            if words.looks.load(ordering: .relaxed) % 64 == 0 { Threads.yield() }
+            let section = allocator.beginReading()
+            let x = words.x.load(ordering: .relaxed)
+            for _ in 0..<x % 64 { Threads.pause() }
+            // Acquiring: pairs with the releasing store: who sees Y has a grace period behind X.
+            let y = words.y.load(ordering: .acquiring)
+            allocator.endReading(section)
+            if y > x { words.forbidden.add(1, ordering: .relaxed) }
+            words.looks.add(1, ordering: .relaxed)
+          }
+        }
+      }
+      while words.looks.load(ordering: .relaxed) == 0 { Threads.yield() }
+      for round in 1...UInt(Self.rounds) {
+        words.x.store(round, ordering: .relaxed)
+        allocator.synchronize()
+        words.y.store(round, ordering: .releasing)
+      }
+      words.isOver.store(true, ordering: .relaxed)
+      for reader in readers { reader.join() }
+      #expect(words.forbidden.load(ordering: .relaxed) == 0)
+    }
+  }
+
+  /// Message passing: whoever finds an object finds it whole, though its memory was another object's a
+  /// moment ago.
+  @Test func publishedObjectsAreWhole() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let words = LitmusWords()
+      let readers = (0..<2).map { _ in
+        TestThread {
+          while !words.isOver.load(ordering: .relaxed) {
+            let section = allocator.beginReading()
+            // Acquiring: pairs with the releasing exchange below.
+            let object = words.x.load(ordering: .acquiring)
+            if object != 0 {
+              let first = AtomicWord(at: object).load()
+              for index in 1..<8 where AtomicWord(at: object + UInt(index * 8)).load() != first {
+                words.forbidden.add(1, ordering: .relaxed)
+              }
+            }
+            allocator.endReading(section)
+            words.looks.add(1, ordering: .relaxed)
+          }
+        }
+      }
+      while words.looks.load(ordering: .relaxed) == 0 { Threads.yield() }
+      for round in 1...Self.rounds * 5 {
+        let object = try allocator.allocate(from: root, in: nil)
+        for index in 0..<8 { AtomicWord(at: object + UInt(index * 8)).store(UInt64(round)) }
+        let old = words.x.exchange(object, ordering: .acquiringAndReleasing)
+        if old != 0 { allocator.freeAfterGracePeriod(old) }
+      }
+      words.isOver.store(true, ordering: .relaxed)
+      for reader in readers { reader.join() }
+      allocator.free(words.x.load(ordering: .relaxed))
+      #expect(words.forbidden.load(ordering: .relaxed) == 0)
+      try allocator.destroy(root)
+    }
+  }
+
+  /// The first use of a cache in a group, by two threads at once: both get the same child, whole.
+  @Test func publishedChildCachesAreWhole() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64, options: .typeSafe)
+      for _ in 0..<(Self.rounds / 40) {
+        let group = try allocator.makeGroup("group")
+        let children = Shared([Pointer<Cache>]())
+        onThreads(2) { _ in
+          guard let object = try? allocator.allocate(from: root, in: group),
+            let child = allocator.cache(of: object)
+          else { return }
+          #expect(child.pointee.root == root && child.pointee.group == group)
+          children.with { $0.append(child) }
+          allocator.free(object)
+        }
+        let both = children.with { $0 }
+        #expect(both.count == 2 && both.first == both.last)
+        allocator.release(group)
+      }
+      try allocator.destroy(root)
+    }
+  }
+
+  /// After the fence nobody writes to a sheaf that was closed before it.
+  @Test func closedSheafIsNotWrittenAfterTheFence() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let words = LitmusWords()
+      let pushers = (0..<2).map { _ in
+        TestThread {
+          while !words.isOver.load(ordering: .relaxed) {
+            guard let object = try? allocator.allocate(from: root, in: nil) else { return }
+            allocator.freeAfterGracePeriod(object)
+            words.looks.add(1, ordering: .relaxed)
+          }
+        }
+      }
+      while words.looks.load(ordering: .relaxed) < 2000 { Threads.yield() }
+      for _ in 0..<(Self.rounds / 10) where !allocator.state.deferredSheafStandsStill() {
+        words.forbidden.add(1, ordering: .relaxed)
+      }
+      words.isOver.store(true, ordering: .relaxed)
+      for pusher in pushers { pusher.join() }
+      allocator.barrier()
+      #expect(root.sum(RootCache.Sum.deferred) == 0)
+      #expect(words.forbidden.load(ordering: .relaxed) == 0)
+      try allocator.destroy(root)
+    }
+  }
+
+  /// A barrier waits for deferred frees that another thread is moving off the sheaf at that moment.
+  @Test func barrierAgainstFlush() throws {
+    try withAllocator { allocator in
+      let roots = try (0..<3).map { try allocator.makeCache("cache-\($0)", size: 64) }
+      let late = Shared(0)
+      onThreads(3) { thread in
+        let root = roots[thread]
+        for _ in 0..<(Self.rounds / 4) {
+          guard let object = try? allocator.allocate(from: root, in: nil) else { return }
+          allocator.freeAfterGracePeriod(object)
+          if thread == 2 { allocator.state.flushDeferredFrees() } else { allocator.barrier() }
+          if thread < 2, root.sum(RootCache.Sum.deferred) != 0 { late.with { $0 += 1 } }
+        }
+      }
+      #expect(late.with { $0 } == 0)
+      allocator.barrier()
+      for root in roots { try allocator.destroy(root) }
+    }
+  }
+}
+
+private final class LitmusWords: Sendable {
+  let x = Atomic<UInt>(0)
+  let y = Atomic<UInt>(0)
+  let looks = Atomic<Int>(0)
+  let forbidden = Atomic<Int>(0)
+  let isOver = Atomic<Bool>(false)
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Closes the sheaf of deferred frees, fences, and looks twice at every CPU's words.
+  fileprivate func deferredSheafStandsStill() -> Bool {
+    pointee.callbacks.deferred.lock.lock()
+    defer { pointee.callbacks.deferred.lock.unlock() }
+    let mode = pointee.region.mode
+    let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
+    defer { _ = pointee.callbacks.deferred.words.exchange(word, mode: mode) }
+    guard (try? pointee.region.fence()) != nil else { return false }
+    let before = words(of: word)
+    for _ in 0..<300 { Threads.pause() }
+    return words(of: word) == before
+  }
+
+  private func words(of word: SheafWord) -> [UInt64] {
+    (0..<pointee.region.slotCount).flatMap { slot in
+      let first = pointee.region.address(word.first, onSlot: slot)
+      let count = AtomicWord(at: first).load()
+      // What stands above the top is nobody's, but must not change either.
+      return [count] + (1...word.capacity).map { AtomicWord(at: first + UInt($0 * 8)).load() }
+    }
+  }
+}
