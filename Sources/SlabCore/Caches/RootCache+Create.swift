@@ -58,7 +58,8 @@ extension Allocator {
     return (name, geometry)
   }
 
-  /// Under the registry lock: builds a root in memory that is ours, and links it.
+  /// Under the registry lock, or while nobody knows the allocator yet: builds a root in memory that is
+  /// ours, and links it.
   func initializeRoot(
     _ root: Pointer<RootCache>, name: CacheName, objectSize: Int, geometry: SlabGeometry,
     constructor: Constructor?, isTypeSafe: Bool = false, isInternal: Bool, isSelfDescribing: Bool
