@@ -135,6 +135,22 @@ import Testing
     }
   }
 
+  /// Objects that a callback is freeing at that moment are nobody's: a cache is not busy with them.
+  @Test func destroyAgainstDeferredFrees() throws {
+    try withAllocator { allocator in
+      for round in 0..<(Self.rounds / 4) {
+        let root = try allocator.makeCache("cache", size: 64)
+        for _ in 0..<100 {
+          allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+        }
+        allocator.state.kickCallbackWorker(isHurried: true)
+        for _ in 0..<round % 256 { Threads.pause() }
+        if round % 2 == 0 { Threads.yield() }
+        try allocator.destroy(root)
+      }
+    }
+  }
+
   /// A flush that has begun and has queued nothing yet: a barrier waits for it.
   @Test func barrierAgainstAFlushThatIsSlow() throws {
     try withAllocator { allocator in
