@@ -17,6 +17,10 @@ struct DeferredFrees: ~Copyable {
   /// What was on the sheaf is on its way to the queues, where a barrier would find it; or a child of
   /// fork has inherited it, and nobody has been kicked.
   let isMoving = Atomic<Bool>(false)
+  /// Threads that free objects after their grace period, and how often one has: meanwhile objects are
+  /// neither deferred nor free.
+  let freeing = Atomic<Int>(0)
+  let freed = Atomic<Int>(0)
   /// Pages that wait.
   let pages = Atomic<Int>(0)
   let lock = Lock()
@@ -27,6 +31,9 @@ struct DeferredFrees: ~Copyable {
   /// waits for a moment.
   static var flood: Int { 8 }
   static var limit: Int { 512 }
+
+  /// How often live objects are counted while some are being freed.
+  static var looks: Int { 1000 }
 
   static var sheafClass: Int { PerCPURegion.sheafClassCount - 1 }
 }
@@ -76,6 +83,12 @@ extension Pointer where Pointee == AllocatorState {
   /// After their grace period: runs of objects of one cache go together.
   fileprivate func freeDeferred(_ objects: UnsafeMutableBufferPointer<UInt>) {
     let allocator = Allocator(state: self)
+    // Sequentially consistent: a count of live objects that saw neither of the two saw all or nothing.
+    pointee.callbacks.deferred.freeing.add(1, ordering: .sequentiallyConsistent)
+    defer {
+      pointee.callbacks.deferred.freed.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      pointee.callbacks.deferred.freeing.subtract(1, ordering: .sequentiallyConsistent)
+    }
     var start = 0
     while start < objects.count {
       let cache = unsafe allocator.cache(of: objects[start])!

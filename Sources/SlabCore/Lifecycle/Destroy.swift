@@ -197,6 +197,21 @@ extension Allocator {
   /// Objects of a root and its children that users have: those out of their slabs less those in
   /// sheaves and those that wait for a grace period to be free.
   package func liveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {
+    let deferred = Pointer<DeferredFrees>(of: &state.pointee.callbacks.deferred)
+    for _ in 0..<DeferredFrees.looks {
+      let freed = deferred.pointee.freed.load(ordering: .sequentiallyConsistent)
+      let live = try countLiveObjects(of: root)
+      guard live > 0,
+        deferred.pointee.freeing.load(ordering: .sequentiallyConsistent) > 0
+          || deferred.pointee.freed.load(ordering: .sequentiallyConsistent) != freed
+      else { return live }
+      // Some may be in the hand of a callback that frees them.
+      Threads.yield()
+    }
+    return try countLiveObjects(of: root)
+  }
+
+  private func countLiveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
     guard !root.pointee.isDestroying else { throw .cacheDestroyed }

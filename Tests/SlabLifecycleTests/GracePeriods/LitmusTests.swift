@@ -22,6 +22,7 @@ import Testing
         TestThread {
           while !words.isOver.load(ordering: .relaxed) {
             if words.looks.load(ordering: .relaxed) % 64 == 0 { Threads.yield() }
+            words.fillStoreBuffer()
             let section = allocator.beginReading()
             let x = words.x.load(ordering: .relaxed)
             for _ in 0..<x % 64 { Threads.pause() }
@@ -34,7 +35,8 @@ import Testing
         }
       }
       while words.looks.load(ordering: .relaxed) == 0 { Threads.yield() }
-      for round in 1...UInt(Self.rounds) {
+      for round in 1...UInt(Self.rounds) * 5 {
+        words.fillStoreBuffer()
         words.x.store(round, ordering: .relaxed)
         allocator.synchronize()
         words.y.store(round, ordering: .releasing)
@@ -133,6 +135,52 @@ import Testing
     }
   }
 
+  /// Objects that a callback is freeing at that moment are nobody's: a cache is not busy with them.
+  @Test func destroyAgainstDeferredFrees() throws {
+    try withAllocator { allocator in
+      for round in 0..<(Self.rounds / 4) {
+        let root = try allocator.makeCache("cache", size: 64)
+        for _ in 0..<100 {
+          allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+        }
+        allocator.state.kickCallbackWorker(isHurried: true)
+        for _ in 0..<round % 256 { Threads.pause() }
+        if round % 2 == 0 { Threads.yield() }
+        try allocator.destroy(root)
+      }
+    }
+  }
+
+  /// A flush that has begun and has queued nothing yet: a barrier waits for it.
+  @Test func barrierAgainstAFlushThatIsSlow() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let deferred = Pointer<DeferredFrees>(of: &allocator.state.pointee.callbacks.deferred)
+      // The first opens the sheaf; then nobody is at work on it.
+      allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+      allocator.barrier()
+      deferred.pointee.lock.lock()
+      allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
+      // As in `flushDeferredFrees`, up to the fence.
+      deferred.pointee.isMoving.store(true, ordering: .sequentiallyConsistent)
+      deferred.pointee.isUsed.store(false, ordering: .sequentiallyConsistent)
+      let thread = Shared(0)
+      let waiter = TestThread {
+        thread.with { $0 = threadID() }
+        allocator.barrier()
+        #expect(root.sum(RootCache.Sum.deferred) == 0)
+      }
+      #expect(eventually { thread.with { $0 } != 0 })
+      #expect(waitUntilAsleep(threadID: thread.with { $0 }))
+      #expect(root.sum(RootCache.Sum.deferred) == 1)
+      deferred.pointee.isUsed.store(true, ordering: .sequentiallyConsistent)
+      deferred.pointee.isMoving.store(false, ordering: .sequentiallyConsistent)
+      deferred.pointee.lock.unlock()
+      waiter.join()
+      try allocator.destroy(root)
+    }
+  }
+
   /// A barrier waits for deferred frees that another thread is moving off the sheaf at that moment.
   @Test func barrierAgainstFlush() throws {
     try withAllocator { allocator in
@@ -160,6 +208,12 @@ private final class LitmusWords: Sendable {
   let looks = Atomic<Int>(0)
   let forbidden = Atomic<Int>(0)
   let isOver = Atomic<Bool>(false)
+  private let noise = InlineArray<128, Atomic<UInt>> { _ in Atomic(0) }
+
+  /// Stores to lines that other CPUs store to: what is stored next waits behind them, and is seen late.
+  func fillStoreBuffer() {
+    for line in 0..<16 { noise[line * 8].store(1, ordering: .relaxed) }
+  }
 }
 
 extension Pointer where Pointee == AllocatorState {
