@@ -76,7 +76,7 @@ private func series(
     #expect(text.contains(#/400,000 +400\.0 ms\* +1\.0 µs +400,000\n/#))
     #expect(
       text.contains(
-        "* not run: 400,000 groups of 5 by the rules of Linux 4.10 would take 44 h 26 min, more "
+        "* not run: 400,000 groups of 5 (Linux 4.10) would take 44 h 26 min, more "
           + "than --most-seconds 100; extrapolated from 2,000 and 4,000 groups, between which the "
           + "time grew with the power 2.00\n"))
     let json = try #require(

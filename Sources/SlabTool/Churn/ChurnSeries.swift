@@ -36,9 +36,17 @@ struct ChurnSeries {
       extrapolated.append(estimate)
       return
     }
-    var churn = Churn(load, by: design)
-    add(try churn.run())
+    var runs: [ChurnFigures] = []
+    repeat {
+      var churn = Churn(load, by: design)
+      runs.append(try churn.run())
+    } while runs.count < 3 && runs[0].totalSeconds < Self.secondsOfALongRun
+    runs.sort { $0.totalSeconds < $1.totalSeconds }
+    add(runs[runs.count / 2])
   }
+
+  /// What takes less is run three times, and the median by total time stands.
+  private static let secondsOfALongRun = 1.0
 
   mutating func add(_ figures: ChurnFigures) { measured.append(figures) }
 
