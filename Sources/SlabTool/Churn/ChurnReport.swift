@@ -92,11 +92,12 @@ struct ChurnReport {
   /// What the stars mean.
   private func note(_ series: ChurnSeries) -> String? {
     guard let last = series.extrapolated.last, let exponent = series.exponent else { return nil }
-    let points = series.measured.suffix(2).map(\.groups.grouped).joined(separator: " and ")
+    let first = series.fitted.first?.groups.grouped ?? ""
+    let end = series.fitted.last?.groups.grouped ?? ""
     return "* not run: \(last.groups.grouped) groups of \(load.caches) (\(series.design.title)) "
       + "would take \(Quantity.duration(seconds: last.totalSeconds)), "
-      + "more than --most-seconds \(Quantity.ratio(mostSeconds)); extrapolated from \(points) "
-      + "groups, between which the time grew with the power \(Quantity.ratio(exponent))\n"
+      + "more than --most-seconds \(Quantity.ratio(mostSeconds)); extrapolated from \(first) "
+      + "to \(end) groups with the power \(Quantity.ratio(exponent))\n"
   }
 }
 
