@@ -66,6 +66,13 @@ private func series(
     #expect(abs(estimate.totalSeconds - 160_000) < 1e-3)
     #expect(quadratic.figures(groups: 400_000) == nil)
     #expect(quadratic.totalSeconds(groups: 400_000) == estimate.totalSeconds)
+    // Not above the power of the walks; a bend long before the end has no part in it.
+    #expect(try series(.linux410, [1000, 2000, 4000], power: 2.6).exponent == 2)
+    var bent = try series(.current, [50], power: 2)
+    for figures in try series(.current, [1000, 2000, 4000, 8000], power: 1).measured {
+      bent.add(figures)
+    }
+    #expect(abs(bent.exponent! - 1) < 1e-9)
     // Too few points for a curve.
     #expect(try series(.linux410, [1000], power: 2).estimate(groups: 2000) == nil)
 
@@ -76,9 +83,9 @@ private func series(
     #expect(text.contains(#/400,000 +400\.0 ms\* +1\.0 µs +400,000\n/#))
     #expect(
       text.contains(
-        "* not run: 400,000 groups of 5 by the rules of Linux 4.10 would take 44 h 26 min, more "
-          + "than --most-seconds 100; extrapolated from 2,000 and 4,000 groups, between which the "
-          + "time grew with the power 2.00\n"))
+        "* not run: 400,000 groups of 5 (Linux 4.10) would take 44 h 26 min, more "
+          + "than --most-seconds 100; extrapolated from 1,000 to 4,000 groups with the power "
+          + "2.00\n"))
     let json = try #require(
       try JSONSerialization.jsonObject(with: Data(report.json().utf8)) as? [String: Any])
     let old = try #require(json["4.10"] as? [String: Any])

@@ -49,6 +49,7 @@ struct ChurnReport {
       _ title: String, _ value: (ChurnFigures) -> Double, _ format: (Double) -> String
     ) {
       let found = series.map { $0.figures(groups: load.groups).map(value) }
+      guard found.contains(where: { $0 != nil }) else { return }
       table.add(
         [title] + found.map { $0.map(format) ?? "-" }
           + [ratio { $0.figures(groups: load.groups).map(value) }.map(Quantity.ratio) ?? ""])
@@ -91,11 +92,12 @@ struct ChurnReport {
   /// What the stars mean.
   private func note(_ series: ChurnSeries) -> String? {
     guard let last = series.extrapolated.last, let exponent = series.exponent else { return nil }
-    let points = series.measured.suffix(2).map(\.groups.grouped).joined(separator: " and ")
-    return "* not run: \(last.groups.grouped) groups of \(load.caches) by the rules of "
-      + "\(series.design.title) would take \(Quantity.duration(seconds: last.totalSeconds)), "
-      + "more than --most-seconds \(Quantity.ratio(mostSeconds)); extrapolated from \(points) "
-      + "groups, between which the time grew with the power \(Quantity.ratio(exponent))\n"
+    let first = series.fitted.first?.groups.grouped ?? ""
+    let end = series.fitted.last?.groups.grouped ?? ""
+    return "* not run: \(last.groups.grouped) groups of \(load.caches) (\(series.design.title)) "
+      + "would take \(Quantity.duration(seconds: last.totalSeconds)), "
+      + "more than --most-seconds \(Quantity.ratio(mostSeconds)); extrapolated from \(first) "
+      + "to \(end) groups with the power \(Quantity.ratio(exponent))\n"
   }
 }
 
