@@ -164,6 +164,29 @@ extension Allocator {
     }
   }
 
+  /// One barrier for each group with a type-safe cache, and one for each root: nothing is shared.
+  @Test func aBarrierForEachGroup() throws {
+    try withLinux410 { allocator in
+      let root = try allocator.makeCache("cache", size: 1024, options: .typeSafe)
+      let plain = try allocator.makeCache("plain", size: 1024)
+      for index in 0..<20 {
+        let group = try allocator.makeGroup("group")
+        allocator.free(try allocator.allocate(from: plain, in: group))
+        if index % 2 == 0 { allocator.free(try allocator.allocate(from: root, in: group)) }
+        allocator.release(group)
+      }
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.groupsReleased == 20)
+      #expect(allocator.statistics.barrierBatches == 10)
+      allocator.free(try allocator.allocate(from: root, in: nil))
+      try allocator.destroy(root)
+      // Synchronous: it is gone when destroy returns.
+      #expect(allocator.statistics.rootCachesReleased == 1)
+      #expect(allocator.statistics.barrierBatches == 11)
+      try allocator.destroy(plain)
+    }
+  }
+
   /// What is in sheaves is nobody's: it goes back at offline, and holds nothing.
   @Test func sheavesAreDrainedAtOffline() throws {
     try withLinux410 { allocator in

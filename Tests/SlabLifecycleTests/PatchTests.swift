@@ -114,6 +114,58 @@ import Testing
     }
   }
 
+  /// 0005: ending a group and reading its slabinfo take as many steps with 1,000 other groups as with 10.
+  @Test func patch0005OneGroupsStepsAreItsOwn() throws {
+    let few = try stepsOfOneGroup(besides: 10)
+    let many = try stepsOfOneGroup(besides: 1000)
+    #expect(few == many)
+    // Nine caches, read once, closed once and shut down once, and the group.
+    #expect(few.reading == 9)
+    #expect((18...20).contains(few.ending))
+  }
+
+  private func stepsOfOneGroup(besides others: Int) throws -> (reading: Int, ending: Int) {
+    var steps = (reading: 0, ending: 0)
+    try withAllocator { allocator in
+      let roots = try (0..<9).map { try allocator.makeCache("cache-\($0)", size: 64) }
+      let groups = try (0...others).map { _ in try allocator.makeGroup("group") }
+      for group in groups {
+        for root in roots { allocator.free(try allocator.allocate(from: root, in: group)) }
+      }
+      let before = allocator.statistics.listSteps
+      _ = try allocator.slabinfo(of: groups[0])
+      let between = allocator.statistics.listSteps
+      allocator.release(groups[0])
+      allocator.waitUntilDrained()
+      let after = allocator.statistics.listSteps
+      steps = (between - before, after - between)
+      for group in groups[1...] { allocator.release(group) }
+      for root in roots { try allocator.destroy(root) }
+    }
+    return steps
+  }
+
+  /// 0006: reading slabinfo visits the roots and none of their children, in whatever pieces.
+  @Test func patch0006RootsAreReadWithoutTheirChildren() throws {
+    try withAllocator { allocator in
+      let roots = try (0..<9).map { try allocator.makeCache("cache-\($0)", size: 64) }
+      func steps(pieceBytes: Int) throws -> Int {
+        let before = allocator.statistics.listSteps
+        _ = try allocator.slabinfo(pieceBytes: pieceBytes)
+        return allocator.statistics.listSteps - before
+      }
+      let withoutChildren = try steps(pieceBytes: 4096)
+      let groups = try (0..<1000).map { _ in try allocator.makeGroup("group") }
+      for group in groups {
+        for root in roots { allocator.free(try allocator.allocate(from: root, in: group)) }
+      }
+      #expect(try steps(pieceBytes: 4096) == withoutChildren)
+      #expect(try steps(pieceBytes: 30) == withoutChildren)
+      for group in groups { allocator.release(group) }
+      for root in roots { try allocator.destroy(root) }
+    }
+  }
+
   /// 0007: deactivation is the allocator's own: nothing is parked afterwards, and nothing can be.
   @Test func patch0007DeactivationParksNothing() throws {
     try withAllocator { allocator in

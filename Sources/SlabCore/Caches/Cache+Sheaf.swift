@@ -77,8 +77,7 @@ extension Pointer where Pointee == Cache {
     let allocator = pointee.allocator
     var count = 0
     for slot in 0..<allocator.pointee.region.slotCount {
-      count +=
-        Int(AtomicWord(at: allocator.pointee.region.address(word.first, onSlot: slot)).load()) / 8
+      count += allocator.pointee.region.objectCount(ofSheaf: word.first, onSlot: slot)
     }
     return count
   }

@@ -88,6 +88,19 @@ extension PerCPURegion {
     }
   }
 
+  /// How many objects a sheaf has on a slot: a moment's number while somebody uses the slot.
+  package func objectCount(ofSheaf first: UInt, onSlot slot: Int) -> Int {
+    let current = address(first, onSlot: slot)
+    switch mode {
+    case .restartableSequences:
+      return Int(AtomicWord(at: current).load()) / 8
+    case .lockedSlots:
+      slotLock(slot).pointee.lock()
+      defer { slotLock(slot).pointee.unlock() }
+      return Int(Words(at: current)[0]) / 8
+    }
+  }
+
   /// Adds to the running slot's copy of counter `index` (0...7) of a block.
   package func add(_ delta: Int, toCounter index: Int, of block: UInt) {
     let first = block + UInt(index) * 8

@@ -39,7 +39,8 @@ struct Replay {
     unsafe allocator.unmapEverything()
 
     return ReplayOutcome(
-      recording: name, copies: copies, endings: endings, design: design, counts: counts, atEnd: atEnd,
+      recording: name, copies: copies, endings: endings, design: design, counts: counts,
+      atEnd: atEnd,
       afterCleanup: afterCleanup, chargedLiveBytesAtEnd: chargedLiveBytes,
       offlineLatencies: interpreter.target.offlineLatencies.percentiles,
       replaySeconds: replaySeconds, slabinfo: slabinfo)
