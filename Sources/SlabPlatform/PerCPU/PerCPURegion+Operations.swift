@@ -19,7 +19,8 @@ extension PerCPURegion {
       let sheaf = Words(at: address(word.first, onSlot: slot))
       let current = Int(sheaf[0]) / 8
       guard current > 0 else { return 0 }
-      sheaf[0] = UInt64((current - 1) * 8)
+      // Partner: the load of `objectCount`, which takes no lock.
+      AtomicWord(at: sheaf.address).store(UInt64((current - 1) * 8))
       return UInt(sheaf[current])
     }
   }
@@ -40,7 +41,7 @@ extension PerCPURegion {
       if current > 0, UInt(sheaf[current]) == object { return .doubleFree }
       guard current < word.capacity else { return .full }
       sheaf[current + 1] = UInt64(object)
-      sheaf[0] = UInt64((current + 1) * 8)
+      AtomicWord(at: sheaf.address).store(UInt64((current + 1) * 8))
       return .done
     }
   }
@@ -90,15 +91,7 @@ extension PerCPURegion {
 
   /// How many objects a sheaf has on a slot: a moment's number while somebody uses the slot.
   package func objectCount(ofSheaf first: UInt, onSlot slot: Int) -> Int {
-    let current = address(first, onSlot: slot)
-    switch mode {
-    case .restartableSequences:
-      return Int(AtomicWord(at: current).load()) / 8
-    case .lockedSlots:
-      slotLock(slot).pointee.lock()
-      defer { slotLock(slot).pointee.unlock() }
-      return Int(Words(at: current)[0]) / 8
-    }
+    Int(AtomicWord(at: address(first, onSlot: slot)).load()) / 8
   }
 
   /// Adds to the running slot's copy of counter `index` (0...7) of a block.
