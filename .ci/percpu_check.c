@@ -10,4 +10,5 @@ size_t check_push_batch(void *word, const uintptr_t *objects, size_t offered) {
   return slab_sheaf_push_batch(word, objects, offered);
 }
 void check_add(uintptr_t first, int64_t delta) { slab_counter_add(first, delta); }
+uintptr_t check_begin(void *word) { return slab_counter_begin(word); }
 int check_registered(void) { return slab_rseq_is_registered(); }

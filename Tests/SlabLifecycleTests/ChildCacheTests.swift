@@ -34,6 +34,7 @@ import Testing
         expectWhole(allocator)
         for mine in all { for object in mine { allocator.free(object) } }
         allocator.release(group)
+        allocator.waitUntilDrained()
       }
       for root in roots { try allocator.destroy(root) }
     }

@@ -121,8 +121,6 @@ import Testing
   /// go on and waits for its end. Nothing of it is left afterwards but the roots.
   func standing(at hop: PausePoint, of life: Life, _ body: () throws -> Void) rethrows {
     let allocator = life.allocator
-    // Without an open section a grace period changes no index.
-    let section = hop == .beforeFlip || hop == .afterFlip ? allocator.beginReading() : nil
     PausePoints.arm(hop)
     let thread = TestThread { try? life.live() }
     // The grace period's hops need a callback that somebody waits for.
@@ -133,7 +131,6 @@ import Testing
       }
     }
     #expect(PausePoints.waitUntilReached(hop), "\(hop) is not reached")
-    if let section { allocator.endReading(section) }
     try body()
     PausePoints.resume(hop)
     thread.join()

@@ -9,20 +9,6 @@ import Testing
 
 @testable import SlabCore
 
-/// Whether this is a debug build: sizes of the large tests.
-var isDebugBuild: Bool {
-  #if DEBUG
-    true
-  #else
-    false
-  #endif
-}
-
-/// Whether a sanitizer is at work. Its runtime holds locks of its own that a fork does not take, and
-/// keeps freed memory of the tests themselves.
-let isSanitized =
-  unsafe dlsym(nil, "__asan_init") != nil || dlsym(nil, "__tsan_init") != nil
-
 /// Runs a body while no worker can begin anything: their busy locks are held, as fork does.
 func withWorkersHeldOff<Result>(
   of allocator: Allocator, _ body: () throws -> Result

@@ -86,6 +86,7 @@ SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *obje
   return 0;
 }
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {}
+SLAB_INLINE uintptr_t slab_counter_begin(const void *word) { return 0; }
 
 #endif
 

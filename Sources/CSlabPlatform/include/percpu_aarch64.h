@@ -152,13 +152,34 @@ retry:
       SLAB_RSEQ_DESCRIPTOR
       "ldr %w[scratch], [%[area], #4]\n\t"
       "lsl %[scratch], %[scratch], %[shift]\n\t"
-      "ldr %[value], [%[first], %[scratch]]\n\t"
+      "add %[scratch], %[scratch], %[first]\n\t"
+      "ldr %[value], [%[scratch]]\n\t"
       "add %[value], %[value], %[delta]\n\t"
-      "str %[value], [%[first], %[scratch]]\n"
+      "stlr %[value], [%[scratch]]\n"
       SLAB_RSEQ_ABORT
       : [scratch] "=&r"(scratch), [value] "=&r"(value)
       : [first] "r"(first), [delta] "r"(delta), [area] "r"(slab_rseq_area()),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : retry);
+}
+
+SLAB_INLINE uintptr_t slab_counter_begin(const void *word) {
+  uintptr_t first, scratch, value;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      "ldr %w[scratch], [%[area], #4]\n\t"
+      "ldar %[first], [%[word]]\n\t"
+      "lsl %[scratch], %[scratch], %[shift]\n\t"
+      "add %[scratch], %[scratch], %[first]\n\t"
+      "ldr %[value], [%[scratch]]\n\t"
+      "add %[value], %[value], #1\n\t"
+      "str %[value], [%[scratch]]\n"
+      SLAB_RSEQ_ABORT
+      : [first] "=&r"(first), [scratch] "=&r"(scratch), [value] "=&r"(value)
+      : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : retry);
+  return first;
 }

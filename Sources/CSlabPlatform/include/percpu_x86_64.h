@@ -154,7 +154,8 @@ miss:
   return 0;
 }
 
-// Adds to the running CPU's copy of the counter whose copy for CPU 0 is at `first`.
+// Adds to the running CPU's copy of the counter whose copy for CPU 0 is at `first`. Releasing: who
+// sees the sum sees what the caller did before.
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
   uintptr_t scratch;
 retry:
@@ -169,4 +170,24 @@ retry:
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
       : retry);
+}
+
+// Adds one to the running CPU's copy of the counter whose address for CPU 0 stands in `word`; that
+// address. The word is read in the sequence: after a fence nobody adds by an older one. What the caller
+// reads later, it reads later than the word.
+SLAB_INLINE uintptr_t slab_counter_begin(const void *word) {
+  uintptr_t first, scratch;
+retry:
+  __asm__ goto volatile(
+      SLAB_RSEQ_DESCRIPTOR
+      "movl %%fs:4(%[area]), %k[scratch]\n\t"
+      "movq (%[word]), %[first]\n\t"
+      "shlq %[shift], %[scratch]\n\t"
+      "incq (%[first], %[scratch])\n"
+      SLAB_RSEQ_ABORT
+      : [first] "=&r"(first), [scratch] "=&r"(scratch)
+      : [word] "r"(word), [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
+      : "memory", "cc"
+      : retry);
+  return first;
 }

@@ -50,9 +50,7 @@ extension Pointer where Pointee == AllocatorState {
     }
     let isSlow = pointee.region.mode == .lockedSlots || pointee.configuration.tracksReaders
     pointee.readers.begin(
-      blocks: (first, second),
-      flags: (isSlow ? ReaderSection.isSlow : 0)
-        | (pointee.configuration.tracksReaders ? ReaderSection.isTracked : 0))
+      blocks: (first, second), isSlow: isSlow, isTracked: pointee.configuration.tracksReaders)
     let count = min(pointee.region.slotCount, CallbackQueue.most)
     pointee.callbacks.queues = try allocateInternal(bytes: count * CallbackQueue.bytes)
     pointee.callbacks.queueCount = count

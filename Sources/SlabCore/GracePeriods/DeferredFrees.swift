@@ -17,10 +17,10 @@ struct DeferredFrees: ~Copyable {
   /// What was on the sheaf is on its way to the queues, where a barrier would find it; or a child of
   /// fork has inherited it, and nobody has been kicked.
   let isMoving = Atomic<Bool>(false)
-  /// Threads that free objects after their grace period, and how often one has: meanwhile objects are
-  /// neither deferred nor free.
+  /// Threads that free objects after their grace period: meanwhile these are neither deferred nor free.
   let freeing = Atomic<Int>(0)
-  let freed = Atomic<Int>(0)
+  /// Threads that count live objects: meanwhile nobody begins to free.
+  let counting = Atomic<Int>(0)
   /// Pages that wait.
   let pages = Atomic<Int>(0)
   let lock = Lock()
@@ -31,9 +31,6 @@ struct DeferredFrees: ~Copyable {
   /// waits for a moment.
   static var flood: Int { 8 }
   static var limit: Int { 512 }
-
-  /// How often live objects are counted while some are being freed.
-  static var looks: Int { 1000 }
 
   static var sheafClass: Int { PerCPURegion.sheafClassCount - 1 }
 }
@@ -83,12 +80,8 @@ extension Pointer where Pointee == AllocatorState {
   /// After their grace period: runs of objects of one cache go together.
   fileprivate func freeDeferred(_ objects: UnsafeMutableBufferPointer<UInt>) {
     let allocator = Allocator(state: self)
-    // Sequentially consistent: a count of live objects that saw neither of the two saw all or nothing.
-    pointee.callbacks.deferred.freeing.add(1, ordering: .sequentiallyConsistent)
-    defer {
-      pointee.callbacks.deferred.freed.wrappingAdd(1, ordering: .sequentiallyConsistent)
-      pointee.callbacks.deferred.freeing.subtract(1, ordering: .sequentiallyConsistent)
-    }
+    beginFreeing()
+    defer { pointee.callbacks.deferred.freeing.subtract(1, ordering: .sequentiallyConsistent) }
     var start = 0
     while start < objects.count {
       let cache = unsafe allocator.cache(of: objects[start])!
@@ -99,6 +92,36 @@ extension Pointer where Pointee == AllocatorState {
       unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
       start = end
     }
+  }
+
+  /// Waits while somebody counts. Sequentially consistent, as is the opposite: one of the two sees the
+  /// other one.
+  private func beginFreeing() {
+    let deferred = Pointer<DeferredFrees>(of: &pointee.callbacks.deferred)
+    var looks = 0
+    while true {
+      deferred.pointee.freeing.add(1, ordering: .sequentiallyConsistent)
+      if deferred.pointee.counting.load(ordering: .sequentiallyConsistent) == 0 { return }
+      deferred.pointee.freeing.subtract(1, ordering: .sequentiallyConsistent)
+      looks += 1
+      pause(afterLooks: looks)
+    }
+  }
+
+  /// Runs a body while nobody frees objects after their grace period: every object is deferred, free
+  /// or a user's. Waits for at most a page of objects for each thread that does. Not under a lock.
+  func withoutFreeing<Result>(
+    _ body: () throws(AllocatorError) -> Result
+  ) throws(AllocatorError) -> Result {
+    let deferred = Pointer<DeferredFrees>(of: &pointee.callbacks.deferred)
+    deferred.pointee.counting.add(1, ordering: .sequentiallyConsistent)
+    defer { deferred.pointee.counting.subtract(1, ordering: .sequentiallyConsistent) }
+    var looks = 0
+    while deferred.pointee.freeing.load(ordering: .sequentiallyConsistent) > 0 {
+      looks += 1
+      pause(afterLooks: looks)
+    }
+    return try body()
   }
 
   /// Whether something may be on the sheaf, or on its way from there to the queues.
@@ -219,6 +242,9 @@ extension Pointer where Pointee == AllocatorState {
     let isOpen = pointee.callbacks.deferred.isOpen
     pointee.callbacks.deferred.isUsed.store(false, ordering: .relaxed)
     pointee.callbacks.deferred.isMoving.store(isOpen, ordering: .relaxed)
+    // Whoever freed or counted is gone.
+    pointee.callbacks.deferred.freeing.store(0, ordering: .relaxed)
+    pointee.callbacks.deferred.counting.store(0, ordering: .relaxed)
   }
 
   private func drainDeferred(_ first: UInt, onSlot slot: Int) {

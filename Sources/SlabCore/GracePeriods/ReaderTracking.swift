@@ -28,7 +28,7 @@ struct ReaderRecord: ~Copyable {
 }
 
 extension Pointer where Pointee == AllocatorState {
-  /// Counts a section and makes its record; `nil`, and nothing counted, without memory for it.
+  /// Makes the record of a section that has been counted; `nil` without memory for it.
   func track(begun: UInt, suspends: Bool, file: StaticString, line: UInt32) -> UInt? {
     guard
       let address = try? allocateInternal(bytes: MemoryLayout<ReaderRecord>.size),
@@ -44,7 +44,6 @@ extension Pointer where Pointee == AllocatorState {
     older?.pointee.newer = record
     pointee.readers.tracking.newest = record
     pointee.readers.tracking.lock.unlock()
-    pointee.region.addOrdered(1, toCounterAt: begun)
     return address
   }
 
@@ -99,9 +98,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Ends the process if this thread would wait for a section of its own, where that is known.
   func checkNotReading() {
-    guard pointee.readers.word.load(ordering: .relaxed) & ReaderSection.isTracked != 0 else {
-      return
-    }
+    guard pointee.readers.isTracked else { return }
     let identity = Threads.identity
     pointee.readers.tracking.lock.lock()
     var record = pointee.readers.tracking.newest

@@ -1,23 +1,19 @@
 // A grace period: every read-side section that was open at its beginning has ended at its end.
 //
-//   1  stragglers   wait until the index that is not in use has no section: a thread may have read
-//                   the word long ago and begun only now
-//   2  flip         new sections use that index from now on
-//   3  wait         until the other index, whose sections get fewer now, has none
+//   1  flip    new sections use the index that no section has
+//   2  fence   no thread is on its way to begin one with the old index any more
+//   3  count   so `begun` of the old index, summed over the CPUs, is final
+//   4  wait    until `ended` has reached it
 //
-// If step 1 finds no section of either index, nothing is left to wait for, and the index stays.
-//
-// "Has none" is three steps: sum `ended` over the CPUs; order; sum `begun`; equal. The order, one
-// membarrier, does all of this:
-//   - a section whose end was counted has its beginning counted as well, on whatever CPU that was;
-//     without it the two sums could be equal while another section is open
-//   - a section whose beginning is not counted began after it, and so sees everything that the
-//     caller did before the grace period; without it the section might hold an object that the
-//     caller has unpublished, and nobody would wait for it
-//   - what a counted section read, it read before it; without it the caller could reuse memory
-//     under a load that has not been done
-// So a grace period costs two membarriers, or one if nobody reads, and none between flip and wait: a
-// section that misses the flip is counted where the wait looks.
+// Three orders carry this:
+//   - the fence, one membarrier. Without it a thread that has read the old word could begin after the
+//     count, and nobody would wait for it; and a section with the old index could hold an object that
+//     it found after the caller had unpublished it
+//   - the flip is releasing and read acquiring: a section with the new index sees everything that the
+//     caller did before the grace period. Without it, it could find what nobody waits for
+//   - an end is releasing and the sum acquiring: what a section read, it has read. Without it the
+//     caller could reuse memory under a load that is not done
+// So a grace period costs one membarrier, whoever reads.
 //
 // One grace period at a time, by whoever needs it, under `gate`. The sequence is even while none is
 // going on; a cookie is the value at which one that began after the cookie was made is over.
@@ -35,8 +31,6 @@ struct GracePeriodSequence: ~Copyable {
   let stalls = Atomic<Int>(0)
 
   static var spins: Int { 200 }
-  static var flipLooks: Int { 10 }
-  static var flipPauses: Int { 4 }
   static var yields: Int { 20 }
   static var shortestPause: UInt64 { 10_000 }
   static var longestPause: UInt64 { 1_000_000 }
@@ -73,31 +67,19 @@ extension Pointer where Pointee == AllocatorState {
   /// Under the gate.
   private func doGracePeriod() {
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
-    let word = pointee.readers.word.load(ordering: .relaxed)
-    let inUse = word & ~ReaderSection.flags
-    if !waitForSections(begun: inUse ^ Readers.indexBit) {
-      pausePoint(.beforeFlip)
-      // Releasing for symmetry only: a reader orders nothing by it.
-      pointee.readers.word.store(word ^ Readers.indexBit, ordering: .releasing)
-      pausePoint(.afterFlip)
-      letFlipArrive(begun: inUse)
-      _ = waitForSections(begun: inUse)
-    }
+    // Partner: the fence of `gracePeriodSnapshot`. Who has not seen the addition did what he did before
+    // the flip.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    let old = pointee.readers.word.first
+    let new = old ^ Readers.indexBit
+    guard sum(at: new) == sum(at: new + Readers.endedOffset) else { failUnbalanced() }
+    pausePoint(.beforeFlip)
+    pointee.readers.word.change(to: new)
+    pausePoint(.afterFlip)
+    fenceReaders()
+    waitForSections(count: sum(at: old), ended: old + Readers.endedOffset)
     // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
-  }
-
-  /// Until a reader at work sees the flip it begins more sections with the old index, many within the
-  /// time of a membarrier: the wait would find them behind its first one, and need another. Only
-  /// saves that: nothing depends on it.
-  private func letFlipArrive(begun: UInt) {
-    var ended = sum(at: begun + Readers.endedOffset)
-    for _ in 0..<GracePeriodSequence.flipLooks {
-      for _ in 0..<GracePeriodSequence.flipPauses { Threads.pause() }
-      let before = ended
-      ended = sum(at: begun + Readers.endedOffset)
-      if ended == before { return }
-    }
   }
 
   private func sum(at first: UInt) -> Int {
@@ -105,28 +87,22 @@ extension Pointer where Pointee == AllocatorState {
     return pointee.region.sum(ofCounter: Int(first - block) / 8, of: block)
   }
 
-  /// Waits until no section of an index is open that was open when this began. True if at that
-  /// moment none of the other index was open either.
-  private func waitForSections(begun: UInt) -> Bool {
-    let other = begun ^ Readers.indexBit
+  private func failUnbalanced() -> Never {
+    fatal("reader: a section was ended that is not open")
+  }
+
+  /// Waits until as many sections as have begun with an index have ended.
+  private func waitForSections(count: Int, ended: UInt) {
     // The clock is read only by whoever has waited for a while.
     var start: UInt64 = 0
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
-      let ended = sum(at: begun + Readers.endedOffset)
-      let otherEnded = sum(at: other + Readers.endedOffset)
-      // Without the order this says only whether it is worth looking properly.
-      let open = sum(at: begun) - ended
-      if open <= 0 {
-        orderCounters()
-        let still = sum(at: begun) - ended
-        if still == 0 { return sum(at: other) == otherEnded }
-        guard still > 0 else { fatal("reader: a section was ended that is not open") }
-        continue
-      }
+      let open = count - sum(at: ended)
+      if open == 0 { return }
+      guard open > 0 else { failUnbalanced() }
       waits += 1
-      pauseForSections(waits)
+      pause(afterLooks: waits)
       guard nextReport > 0, waits & 63 == 0 else { continue }
       let now = SystemCall.monotonicNanoseconds
       if start == 0 { start = now }
@@ -138,11 +114,11 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Where membarrier fails (it can run out of memory) nothing is ordered: until it works.
-  private func orderCounters() {
+  /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works.
+  private func fenceReaders() {
     while true {
       do {
-        try pointee.region.orderCounters()
+        try pointee.region.fence()
         return
       } catch {
         waitForMembarrier()
@@ -156,10 +132,12 @@ extension Pointer where Pointee == AllocatorState {
     pointee.gracePeriods.pause.wait(ticket, nanoseconds: GracePeriodSequence.longestPause)
   }
 
-  private func pauseForSections(_ waits: Int) {
-    if waits <= GracePeriodSequence.spins { return Threads.pause() }
-    if waits <= GracePeriodSequence.spins + GracePeriodSequence.yields { return Threads.yield() }
-    let sleeps = waits - GracePeriodSequence.spins - GracePeriodSequence.yields
+  /// For whoever looks again and again for something that nobody signals: soon at first, then up to a
+  /// millisecond later.
+  func pause(afterLooks looks: Int) {
+    if looks <= GracePeriodSequence.spins { return Threads.pause() }
+    if looks <= GracePeriodSequence.spins + GracePeriodSequence.yields { return Threads.yield() }
+    let sleeps = looks - GracePeriodSequence.spins - GracePeriodSequence.yields
     let nanoseconds = min(
       GracePeriodSequence.shortestPause << UInt64(min(sleeps / 4, 7)),
       GracePeriodSequence.longestPause)
@@ -183,7 +161,7 @@ extension Pointer where Pointee == AllocatorState {
   /// period is too. All that were asked for are over. A section that this thread began before the fork
   /// may still end, in the block that it began in; nobody waits for it.
   func resetReadersAfterFork() {
-    let word = pointee.readers.word.load(ordering: .relaxed)
+    let word = pointee.readers.word.first
     let next: UInt
     if let block = region.allocateCounters() {
       next = block
@@ -195,7 +173,7 @@ extension Pointer where Pointee == AllocatorState {
       }
     }
     pointee.readers.previousBlock = word & ~63
-    pointee.readers.word.store(next | word & ReaderSection.flags, ordering: .relaxed)
+    pointee.readers.word.change(to: next)
     forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
@@ -205,7 +183,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Whether a read-side section is open. Exact when nobody begins one.
   var hasOpenSections: Bool {
-    let block = pointee.readers.word.load(ordering: .relaxed) & ~63
+    let block = pointee.readers.word.first & ~63
     return (0..<2).contains { index in
       let begun = block + UInt(index) * Readers.indexBit
       return sum(at: begun) != sum(at: begun + Readers.endedOffset)
@@ -214,9 +192,9 @@ extension Pointer where Pointee == AllocatorState {
 }
 
 extension Allocator {
-  /// Waits until every read-side section that is open now has ended: two membarriers (20 µs with
-  /// another thread at work), or one if nobody reads, and as long as the sections last. Expedited: it waits for no worker and
-  /// no batch. Not inside a section, which would wait for itself: with `tracksReaders` the process
+  /// Waits until every read-side section that is open now has ended: one membarrier (10 µs with another
+  /// thread at work), and as long as the sections last. Expedited: it waits for no worker and no batch.
+  /// Not inside a section, which would wait for itself: with `tracksReaders` the process
   /// ends with a line that says where the section began, without it the stall is reported.
   package func synchronize() {
     state.checkNotReading()

@@ -5,13 +5,16 @@
 //
 //   block       8 counters per CPU:  0, 1  sections begun with index 0, 1
 //                                    2, 3  sections ended with index 0, 1
-//   word        the address of the `begun` counter that new sections use, on slot 0, and flags
+//   word        the address of the `begun` counter that new sections use, on slot 0
 //
 // A grace period (Readers+GracePeriod.swift) changes the index, so that it waits for a number of
 // sections that only falls. A section ends with the index that it began with, which it carries.
+//
+// Invariants: the word is read and its counter increased in one sequence, so that after a fence no
+// section begins by an older word. Outside a grace period the index that is not in use has as many
+// ends as beginnings, and neither number changes.
 
 public import SlabPlatform
-public import Synchronization
 
 /// A read-side section that is open. Passed to `endReading` exactly once, on any thread.
 @usableFromInline @frozen
@@ -30,19 +33,24 @@ package struct ReaderSection: Sendable {
 
 @usableFromInline
 package struct Readers: ~Copyable {
-  @usableFromInline let word: Atomic<UInt>
+  @usableFromInline var word = CounterWord()
+  /// Constant after `begin`: whether the sequences do not serve, and whether sections have records.
+  @usableFromInline var isSlow = false
+  var isTracked = false
   /// A block of counters that is not in use. A child of fork needs another block, since sections of
   /// the parent's other threads will never end in the present one: a new one, or without memory this.
   var previousBlock: UInt = 0
   /// Records of open sections, if they are tracked.
   var tracking = ReaderTracking()
 
-  init() { word = Atomic(0) }
+  init() {}
 
-  /// Once, before anybody reads: blocks whose counters are zero, and the flags of `ReaderSection`.
-  mutating func begin(blocks: (UInt, UInt), flags: UInt) {
+  /// Once, before anybody reads: blocks whose counters are zero.
+  mutating func begin(blocks: (UInt, UInt), isSlow: Bool, isTracked: Bool) {
     previousBlock = blocks.1
-    word.store(blocks.0 | flags, ordering: .relaxed)
+    self.isSlow = isSlow
+    self.isTracked = isTracked
+    word.change(to: blocks.0)
   }
 
   /// From a `begun` counter to its `ended` one.
@@ -67,13 +75,11 @@ extension Allocator {
   package func beginReading(
     suspends: Bool = false, file: StaticString = #fileID, line: UInt32 = #line
   ) -> ReaderSection {
-    // Relaxed: a section that still takes the old index is waited for all the same.
-    let word = state.pointee.readers.word.load(ordering: .relaxed)
-    guard _fastPath(word & ReaderSection.isSlow == 0) else {
+    guard _fastPath(!state.pointee.readers.isSlow) else {
       return beginReadingSlow(suspends: suspends, file: file, line: line)
     }
-    PerCPUCounter.increment(at: word)
-    return ReaderSection(word: word)
+    return ReaderSection(
+      word: PerCPUCounter.increment(by: Pointer(of: &state.pointee.readers.word)))
   }
 
   /// Ends a read-side section. One restartable sequence. Ending a section twice is a broken contract:
@@ -91,14 +97,12 @@ extension Allocator {
   package func beginReadingSlow(
     suspends: Bool, file: StaticString, line: UInt32
   ) -> ReaderSection {
-    let word = state.pointee.readers.word.load(ordering: .relaxed)
-    let begun = word & ~ReaderSection.flags
-    if word & ReaderSection.isTracked != 0,
+    let begun = state.pointee.region.increment(by: Pointer(of: &state.pointee.readers.word))
+    if state.pointee.readers.isTracked,
       let record = state.track(begun: begun, suspends: suspends, file: file, line: line)
     {
       return ReaderSection(word: record | ReaderSection.flags)
     }
-    state.pointee.region.addOrdered(1, toCounterAt: begun)
     return ReaderSection(word: begun | ReaderSection.isSlow)
   }
 
@@ -108,6 +112,6 @@ extension Allocator {
     if section.word & ReaderSection.isTracked != 0 {
       begun = state.untrack(record: section.word & ~ReaderSection.flags)
     }
-    state.pointee.region.addOrdered(1, toCounterAt: begun + Readers.endedOffset)
+    state.pointee.region.increment(at: begun + Readers.endedOffset)
   }
 }

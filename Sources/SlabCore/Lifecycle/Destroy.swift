@@ -197,18 +197,12 @@ extension Allocator {
   /// Objects of a root and its children that users have: those out of their slabs less those in
   /// sheaves and those that wait for a grace period to be free.
   package func liveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {
-    let deferred = Pointer<DeferredFrees>(of: &state.pointee.callbacks.deferred)
-    for _ in 0..<DeferredFrees.looks {
-      let freed = deferred.pointee.freed.load(ordering: .sequentiallyConsistent)
-      let live = try countLiveObjects(of: root)
-      guard live > 0,
-        deferred.pointee.freeing.load(ordering: .sequentiallyConsistent) > 0
-          || deferred.pointee.freed.load(ordering: .sequentiallyConsistent) != freed
-      else { return live }
-      // Some may be in the hand of a callback that frees them.
-      Threads.yield()
+    // Never too few: an object is counted as deferred before it is on its way, and until it is being
+    // freed. So some of a larger number may be in the hand of a callback that frees them.
+    guard try countLiveObjects(of: root) > 0 else { return 0 }
+    return try state.withoutFreeing { () throws(AllocatorError) in
+      try countLiveObjects(of: root)
     }
-    return try countLiveObjects(of: root)
   }
 
   private func countLiveObjects(of root: Pointer<RootCache>) throws(AllocatorError) -> Int {

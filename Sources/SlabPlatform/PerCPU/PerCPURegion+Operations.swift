@@ -2,7 +2,6 @@
 // modes; the slow paths use it, the fast path calls the sequences directly (SheafWords.swift).
 
 internal import CSlabPlatform
-internal import Synchronization
 
 extension PerCPURegion {
   /// Takes one object; 0 if the sheaf is empty or closed.
@@ -105,7 +104,7 @@ extension PerCPURegion {
     }
   }
 
-  /// The sum of a counter over all slots: exact when nobody adds. O(slots).
+  /// The sum of a counter over all slots: exact when nobody adds. Acquiring. O(slots).
   package func sum(ofCounter index: Int, of block: UInt) -> Int {
     var sum: Int64 = 0
     for slot in 0..<slotCount {
@@ -113,29 +112,6 @@ extension PerCPURegion {
       sum &+= Int64(bitPattern: word)
     }
     return Int(sum)
-  }
-
-  /// Adds to the running slot's copy of the counter whose copy for slot 0 is at `first`, and is a full
-  /// barrier where there is no membarrier that would spare it: nothing before it is done after it, nor
-  /// the other way round.
-  package func addOrdered(_ delta: Int, toCounterAt first: UInt) {
-    switch mode {
-    case .restartableSequences:
-      slab_counter_add(first, Int64(delta))
-    case .lockedSlots:
-      AtomicWord(at: address(first, onSlot: runningSlot)).addOrdered(Int64(delta))
-    }
-  }
-
-  /// The partner of counters that change without a barrier: whatever another thread did before a
-  /// change that is not seen afterwards, it did after everything that the caller did before this.
-  ///
-  /// - Throws: the error of membarrier. Then nothing is ordered.
-  package func orderCounters() throws(Errno) {
-    switch mode {
-    case .restartableSequences: try SystemCall.membarrier(.privateExpeditedRseq)
-    case .lockedSlots: atomicMemoryFence(ordering: .sequentiallyConsistent)
-    }
   }
 
   /// A slot that the caller ran on a moment ago: where to put something, not whose it is.
@@ -146,7 +122,8 @@ extension PerCPURegion {
     }
   }
 
-  /// Waits until no operation runs that may have read an older value of any sheaf word.
+  /// Waits until no operation runs that may have read an older value of any sheaf word, or of a counter
+  /// word.
   ///
   /// One fence serves any number of words that were closed before it: 0.3 to 10 µs. It orders the
   /// operations' last accesses to the sheaves before everything that the caller does next; without
@@ -170,7 +147,7 @@ extension PerCPURegion {
   }
 
   /// Locked slots: the slot of this thread, by a hash of the thread's identity.
-  private var runningSlot: Int {
+  var runningSlot: Int {
     let identity = UInt64(UInt(slab_thread_identity()) >> 6)
     return Int((identity &* 0x9E37_79B9_7F4A_7C15) >> 40) % slotCount
   }

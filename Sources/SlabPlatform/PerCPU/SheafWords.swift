@@ -94,13 +94,3 @@ package enum Sheaf {
     }
   }
 }
-
-/// A counter that every CPU has its copy of, changed by one restartable sequence.
-@usableFromInline
-package enum PerCPUCounter {
-  /// Adds one to the running CPU's copy of the counter whose copy for CPU 0 is at `first`. Only where
-  /// sequences are in use. Neither the compiler nor, with a membarrier on the other side, the machine
-  /// moves anything over it.
-  @inlinable @inline(__always)
-  package static func increment(at first: UInt) { slab_counter_add(first, 1) }
-}

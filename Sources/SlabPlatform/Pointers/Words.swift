@@ -60,12 +60,8 @@ package struct AtomicWord {
     unsafe word.pointee.wrappingAdd(UInt64(bitPattern: delta), ordering: .relaxed)
   }
 
-  /// An addition that is a full barrier.
-  package func addOrdered(_ delta: Int64) {
-    unsafe word.pointee.wrappingAdd(
-      UInt64(bitPattern: delta), ordering: .sequentiallyConsistent)
-    // On AArch64 the addition alone lets later loads pass it.
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
+  package func addReleasing(_ delta: Int64) {
+    unsafe word.pointee.wrappingAdd(UInt64(bitPattern: delta), ordering: .releasing)
   }
 }
 

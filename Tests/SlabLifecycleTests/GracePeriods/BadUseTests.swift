@@ -125,10 +125,10 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
     configuration.tracksReaders = true
     try withAllocator(configuration: configuration) { allocator in
       let section = allocator.beginReading(suspends: true)
-      let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+      let word = allocator.state.pointee.readers.word.first
       let ender = TestThread {
         #expect(
-          eventually { allocator.state.pointee.readers.word.load(ordering: .acquiring) != word })
+          eventually { allocator.state.pointee.readers.word.first != word })
         allocator.endReading(section)
       }
       allocator.synchronize()

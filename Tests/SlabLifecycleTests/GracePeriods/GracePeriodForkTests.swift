@@ -97,12 +97,12 @@ private final class OtherReader: Sendable {
         for round in 0..<5 {
           let reader = OtherReader(of: allocator)
           let cookie = allocator.gracePeriodCookie()
-          let word = allocator.state.pointee.readers.word.load(ordering: .relaxed)
+          let word = allocator.state.pointee.readers.word.first
           let waiter = waits ? TestThread { allocator.synchronize(cookie) } : nil
           if waits {
             #expect(
               eventually {
-                allocator.state.pointee.readers.word.load(ordering: .acquiring) != word
+                allocator.state.pointee.readers.word.first != word
               })
           }
           let process = forkProcess()

@@ -151,6 +151,30 @@ import Testing
     }
   }
 
+  /// An object in the hand of a callback that is slow: destroy waits for it, and refuses nothing.
+  @Test func destroyAgainstASlowDeferredFree() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let deferred = Pointer<DeferredFrees>(of: &allocator.state.pointee.callbacks.deferred)
+      let object = try allocator.allocate(from: root, in: nil)
+      // As in `freeDeferred`, before the free.
+      deferred.pointee.freeing.add(1, ordering: .sequentiallyConsistent)
+      let outcome = Shared<Result<Void, AllocatorError>?>(nil)
+      let destroyer = TestThread {
+        let result = Result { () throws(AllocatorError) in try allocator.destroy(root) }
+        outcome.with { $0 = result }
+      }
+      #expect(
+        eventually { deferred.pointee.counting.load(ordering: .sequentiallyConsistent) == 1 })
+      for _ in 0..<100 { Threads.yield() }
+      #expect(outcome.with { $0 } == nil)
+      allocator.free(object)
+      deferred.pointee.freeing.subtract(1, ordering: .sequentiallyConsistent)
+      destroyer.join()
+      #expect(throws: Never.self) { try outcome.with { $0 }?.get() }
+    }
+  }
+
   /// A flush that has begun and has queued nothing yet: a barrier waits for it.
   @Test func barrierAgainstAFlushThatIsSlow() throws {
     try withAllocator { allocator in

@@ -200,13 +200,6 @@ struct TortureReader {
       allocator.endReading(isOuterFirst ? outer : inner)
       torture.check(second)
       allocator.endReading(isOuterFirst ? inner : outer)
-    case 8..<11:
-      let section = beginLate()
-      let seen = torture.look()
-      linger()
-      linger()
-      torture.check(seen)
-      allocator.endReading(section)
     default:
       let section = allocator.beginReading()
       let seen = torture.look()
@@ -214,16 +207,6 @@ struct TortureReader {
       torture.check(seen)
       allocator.endReading(section)
     }
-  }
-
-  /// As a thread that is preempted in the middle of `beginReading`, perhaps for many grace periods.
-  private mutating func beginLate() -> ReaderSection {
-    let state = torture.allocator.state
-    let word = state.pointee.readers.word.load(ordering: .relaxed)
-    linger()
-    for _ in 0..<random.next() % 4 { Threads.yield() }
-    state.pointee.region.addOrdered(1, toCounterAt: word & ~ReaderSection.flags)
-    return ReaderSection(word: word)
   }
 
   private mutating func linger() {
