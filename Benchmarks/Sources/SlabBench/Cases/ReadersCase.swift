@@ -64,7 +64,7 @@ extension Bench {
   func runDying() throws(BenchError) -> CaseReport {
     let pairs = DyingMeasurement.pairs
     var report = CaseReport(
-      "dying: \(pairs) pairs of another tenant while 100,000 groups die on the other CPU, ns")
+      "dying: another tenant's allocations while 100,000 groups die on the other CPU, ns")
     guard Processors.allowed.count > 1 else {
       report.remarks = ["needs two CPUs"]
       return report
@@ -72,25 +72,28 @@ extension Bench {
     let answers = try collect(rounds: rounds) { () throws(BenchError) -> Answers in
       try Child.measure(["dying", "--size", "\(Self.dyingGroups)"])
     }
-    for percentile in ["p50", "p99", "p99.9", "max"] {
-      let quiet = try answers.samples("quiet/\(percentile)")
-      let dying = try answers.samples("dying/\(percentile)")
-      report.figures += [
-        Figure("nothing dying: \(percentile)", unit: "ns", digits: 0, samples: quiet),
-        Figure("dying: \(percentile)", unit: "ns", digits: 0, samples: dying),
-        Figure(
-          "dying : nothing dying, \(percentile)", unit: "ratio", digits: 2,
-          samples: zip(dying, quiet).map { $0 / $1 }, atMost: percentile == "p99.9" ? 1.2 : nil),
-      ]
+    for (suffix, what) in [("-single", "an allocation"), ("", "\(pairs) pairs")] {
+      for percentile in ["p50", "p99", "p99.9", "max"] {
+        let quiet = try answers.samples("quiet\(suffix)/\(percentile)")
+        let dying = try answers.samples("dying\(suffix)/\(percentile)")
+        let hasGoal = percentile == "p99.9" && suffix == "-single"
+        report.figures += [
+          Figure("\(what), quiet: \(percentile)", unit: "ns", digits: 0, samples: quiet),
+          Figure("\(what), dying: \(percentile)", unit: "ns", digits: 0, samples: dying),
+          Figure(
+            "\(what), dying : quiet, \(percentile)", unit: "ratio", digits: 2,
+            samples: zip(dying, quiet).map { $0 / $1 }, atMost: hasGoal ? 1.2 : nil),
+        ]
+      }
     }
     let clock = try answers.samples("clock").median
     let quiet = try answers.samples("quiet/samples").median
     let dying = try answers.samples("dying/samples").median
     report.remarks = [
-      "a sample is \(pairs) allocations and the frees of the same objects, with two readings of the"
-        + " clock, \(fixed(clock, 0)) ns each;",
-      "1,024 objects are allocated before they are freed: the slow paths are in the samples.",
-      "\(fixed(quiet, 0)) samples a round with nothing dying, \(fixed(dying, 0)) with groups dying.",
+      "an allocation has a reading of the clock in it, \(fixed(clock, 0)) ns; 32 pairs are 32"
+        + " allocations and the frees of the same objects, and two readings;",
+      "1,024 objects are allocated before they are freed: new slabs and the locks are in the samples.",
+      "\(fixed(quiet, 0)) samples of pairs a round with nothing dying, \(fixed(dying, 0)) with groups dying.",
     ]
     return report
   }
