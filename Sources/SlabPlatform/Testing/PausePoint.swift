@@ -30,7 +30,7 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeReleasingBatch
   /// A last handle is given back, and nothing else has happened.
   case beforeLastHandle
-  /// Stragglers are gone, and the sections' index has not changed.
+  /// The index that no section has is about to be the one in use.
   case beforeFlip
   /// The index has changed, and nobody has been waited for.
   case afterFlip
