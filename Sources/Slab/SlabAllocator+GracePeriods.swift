@@ -26,7 +26,7 @@ extension SlabAllocator {
   @inlinable @inline(__always)
   public func endReading(_ section: SlabReaderSection) { core.endReading(section.core) }
 
-  /// Waits until every read-side section that is open now has ended. Two membarriers, and as long as
+  /// Waits until every read-side section that is open now has ended. One membarrier, and as long as
   /// the sections last. Not inside a section.
   public func synchronize() { core.synchronize() }
 
