@@ -61,16 +61,40 @@ private func residentBytes() -> Int {
         // The slabs that each of the core's 16 caches begins with are not always of the same order
         // and place, and a slab that is left pins its descriptor's: some 16 slabs of 32 KiB.
         // A worker may be about to give a run of pages back, which counts as used meanwhile.
+        let isBack = eventually {
+          let now = allocator.statistics
+          return now.systemBytes <= before.systemBytes + 16 * (32 << 10)
+            && now.usedBytes <= 16 * (32 << 10)
+        }
+        let now = allocator.statistics
         #expect(
-          eventually {
-            let now = allocator.statistics
-            return now.systemBytes <= before.systemBytes + 16 * (32 << 10)
-              && now.usedBytes <= 16 * (32 << 10)
-          })
+          isBack,
+          "system \(before.systemBytes) -> \(now.systemBytes) bytes, used \(now.usedBytes)")
         // The rest of the process: the arrays of this test, the stack of a worker.
         #expect(isSanitized || residentBytes() <= residentBefore + (4 << 20))
         for root in roots { try allocator.destroy(root) }
       }
+    }
+  }
+
+  /// A run that a worker is giving back may be the end of the heap.
+  @Test func trimWaitsForWorkers() throws {
+    try withAllocator { allocator in
+      let trimmer = Shared(0)
+      let isOver = Shared(false)
+      let thread = withWorkersHeldOff(of: allocator) {
+        let thread = TestThread {
+          trimmer.with { $0 = threadID() }
+          allocator.trim()
+          isOver.with { $0 = true }
+        }
+        #expect(eventually { trimmer.with { $0 } != 0 })
+        #expect(waitUntilAsleep(threadID: trimmer.with { $0 }))
+        #expect(!isOver.with { $0 })
+        return thread
+      }
+      thread.join()
+      #expect(isOver.with { $0 })
     }
   }
 

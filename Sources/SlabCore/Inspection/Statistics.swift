@@ -125,7 +125,8 @@ extension Allocator {
   }
 
   /// Gives back all memory that is not in use: the empty slabs and sheaves of the core's own
-  /// caches, the free pages, the free end of the heap. System calls for each run of pages.
+  /// caches, the free pages, the free end of the heap. System calls for each run of pages. Waits for what
+  /// the workers are at.
   package func trim() {
     state.releaseDeferredSheaf()
     state.pointee.registry.lock.lock()
@@ -137,6 +138,8 @@ extension Allocator {
     state.pointee.registry.lock.unlock()
     state.pages.giveBack(keeping: 0)
     state.putDown()
+    // A worker may have a run in hand, at the end of the heap perhaps; there is no other one to take.
+    state.waitForWorkersAtWork()
     state.pages.shrinkHeap()
     state.pointee.registry.lock.lock()
     state.pointee.registry.groupIDs.trim()

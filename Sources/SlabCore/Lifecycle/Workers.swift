@@ -175,6 +175,14 @@ extension Pointer where Pointee == AllocatorState {
     pages.giveBack(runsAtMost: Workers.runsGivenBackPerLook)
   }
 
+  /// Holding no lock: waits until every worker that is at work now has finished its look.
+  func waitForWorkersAtWork() {
+    for index in 0..<Workers.most {
+      pointee.lifecycle.workers.busy[index].lock()
+      pointee.lifecycle.workers.busy[index].unlock()
+    }
+  }
+
   /// Ends the workers after the work that is there. Waits for them.
   func stopWorkers() {
     pointee.lifecycle.workers.isStopping.store(true, ordering: .releasing)
