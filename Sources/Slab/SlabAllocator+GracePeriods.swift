@@ -16,7 +16,7 @@ public struct SlabReaderSection: Sendable {
 @_spi(GracePeriods)
 extension SlabAllocator {
   /// Begins a read-side section: no grace period that begins from now on is over before it ends. One
-  /// restartable sequence, or an atomic addition; never waits. Charged to nobody.
+  /// restartable sequence, or with locked slots a short lock. Charged to nobody.
   @inlinable @inline(__always)
   public func beginReading() -> SlabReaderSection {
     SlabReaderSection(core: core.beginReading())

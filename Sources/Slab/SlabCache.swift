@@ -77,8 +77,8 @@ public struct SlabCache: Sendable {
     do { try allocator.setSheafCapacity(capacity, of: core) } catch { throw SlabError(error) }
   }
 
-  /// Destroys the cache and all its children. Waits for nothing but a short lock; its name can be
-  /// used again at once. O(children).
+  /// Destroys the cache and all its children. Waits for short locks, and before it is refused for
+  /// deferred frees under way; its name can be used again at once. O(children).
   ///
   /// A merged cache (see `SlabAllocator.Configuration.mergesCaches`) goes on for its other users;
   /// then this is O(1), and live objects are taken for theirs. The last user ends it.

@@ -118,7 +118,7 @@ extension Allocator {
 
   /// For `destroy`: ends one user's share of a root. If he is the last one and there is no live
   /// object, true, and the registry lock is held: the root is his to end. If there are others, false:
-  /// his name is free, and that was all. Neither waits for anything but the lock.
+  /// his name is free, and that was all. Waits as `destroy` does.
   func lockToEnd(_ reference: CacheReference) throws(AllocatorError) -> Bool {
     while true {
       guard let aliases = try leaveUnlessLast(reference) else { return false }

@@ -89,6 +89,9 @@ extension Pointer where Pointee == AllocatorState {
       while end < objects.count, unsafe allocator.cache(of: objects[end]) == cache { end += 1 }
       // Before the objects are free: afterwards the cache may be gone.
       cache.pointee.root.add(start - end, to: RootCache.Sum.deferred)
+      // Partner: the acquiring load of `objectCount`. Who counts an object as free has seen that it is
+      // not deferred any more; without it, it would be taken off the live ones twice.
+      atomicMemoryFence(ordering: .releasing)
       unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
       start = end
     }

@@ -62,7 +62,7 @@ package struct Readers: ~Copyable {
 extension Allocator {
   /// Begins a read-side section: until it ends, no grace period that begins from now on is over, and
   /// so no object of a type-safe cache that is found in it turns into anything else. Two loads and
-  /// one restartable sequence; never waits. Sections nest, may suspend, and may end on another
+  /// one restartable sequence, or with locked slots a short lock. Sections nest, may suspend, and may end on another
   /// thread. Charged to nobody. A child of fork is in no section: what its parent found in one, it may
   /// not use.
   ///

@@ -155,7 +155,8 @@ extension Pointer where Pointee == AllocatorState {
 extension Allocator {
   /// Destroys a root cache and all its children, whatever state they are in: no allocation from it
   /// is served any more, its name can be used again at once, its memory goes back soon. Waits for
-  /// no fence and no worker. Nobody may use the root while this runs or afterwards; but an allocation in
+  /// no fence and no batch; where it finds live objects it waits for deferred frees under way, a page of
+  /// them for each thread, before it refuses. Nobody may use the root while this runs or afterwards; but an allocation in
   /// a group that has begun before, and for which a child is just being built, may, and fails.
   ///
   /// Where others use the root as well (`mergesCaches`), this user only leaves it: O(1), his name is
