@@ -22,7 +22,7 @@ let package = Package(
     .target(name: "CSlabPlatform"),
     .target(name: "SlabPlatform", dependencies: ["CSlabPlatform"]),
     .target(name: "SlabCore", dependencies: ["CSlabPlatform", "SlabPlatform"]),
-    .target(name: "Slab", dependencies: ["SlabCore"]),
+    .target(name: "Slab", dependencies: ["CSlabPlatform", "SlabCore", "SlabPlatform"]),
     .executableTarget(
       name: "SlabTool",
       dependencies: [
@@ -63,6 +63,9 @@ for target in package.targets where target.name != "CSlabPlatform" {
   ]
   if Context.environment["SLAB_WARNINGS_AS_ERRORS"] != nil {
     target.swiftSettings?.append(.treatAllWarnings(as: .error))
+  }
+  if target.name == "Slab" {
+    target.swiftSettings?.append(.enableExperimentalFeature("Lifetimes"))
   }
   if embeddedTargets.contains(target.name) {
     target.swiftSettings?.append(

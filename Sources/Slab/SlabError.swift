@@ -1,4 +1,6 @@
 public import SlabCore
+public import SlabPlatform
+internal import Synchronization
 
 /// What an operation answers when memory or a limit is short, or an argument is no good.
 ///
@@ -7,17 +9,19 @@ public import SlabCore
 public enum SlabError: Error, Equatable, Sendable {
   /// The system refused memory, or the allocator's addresses are used up.
   case outOfMemory
+  /// The shared allocator has been made already.
+  case sharedAllocatorInUse
   /// The system refused even the smallest reservation of addresses.
   case outOfAddressSpace
   /// `SLAB_PERCPU=rseq` was asked for where the kernel or the C library lacks it.
   case restartableSequencesUnavailable
   /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.
   case unknownPerCPUMode
-  /// A charge would have exceeded `max` of the named group, the allocation's own or one above it.
-  /// Nothing was charged anywhere.
-  case limitReached(group: String, maxBytes: Int)
-  /// The group is offline: it allocates no more.
-  case groupOffline
+  /// An allocation of so many bytes would have exceeded `max` of a group, the allocation's own or one
+  /// above it, also after reclaim. Nothing was charged anywhere. `group` is its path.
+  case limitReached(group: String, bytes: Int, maxBytes: Int)
+  /// The group of this path is offline: it allocates no more.
+  case groupOffline(group: String)
   /// The group has child groups that are online.
   case groupHasChildren
   /// The root group cannot be limited or go offline.
@@ -41,19 +45,31 @@ public enum SlabError: Error, Equatable, Sendable {
   case invalidLimit
   /// As many caches, or groups, as there can be.
   case tooMany
+}
 
-  @inline(never)
-  @usableFromInline
-  init(_ error: AllocatorError) {
+extension SlabError {
+  /// Where no group is concerned but the one that is given.
+  init(_ error: AllocatorError, of group: Pointer<Group>? = nil) {
+    self.init(error, bytes: 0, group: group)
+  }
+
+  /// What an allocation answers.
+  @usableFromInline @inline(never)
+  init(_ error: AllocatorError, allocatingFrom root: Pointer<RootCache>, in group: Pointer<Group>?) {
+    self.init(error, bytes: root.objectSize, group: group)
+  }
+
+  private init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
     switch error {
     case .outOfMemory: self = .outOfMemory
     case .outOfAddressSpace: self = .outOfAddressSpace
     case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
     case .unknownPerCPUMode: self = .unknownPerCPUMode
-    case .groupLimit(let group):
+    case .groupLimit(let refusing):
       self = .limitReached(
-        group: MemoryGroup(core: group).name, maxBytes: MemoryGroup(core: group).max ?? .max)
-    case .groupOffline: self = .groupOffline
+        group: refusing.path, bytes: bytes,
+        maxBytes: refusing.pointee.max.load(ordering: .relaxed))
+    case .groupOffline: self = .groupOffline(group: group?.path ?? "")
     case .groupHasChildren: self = .groupHasChildren
     case .rootGroup: self = .rootGroup
     case .groupTooDeep: self = .groupTooDeep
@@ -78,9 +94,10 @@ extension SlabError: CustomStringConvertible {
     case .restartableSequencesUnavailable:
       "SLAB_PERCPU=rseq: this kernel or C library has no restartable sequences"
     case .unknownPerCPUMode: "SLAB_PERCPU must be rseq or fallback"
-    case .limitReached(let group, let maxBytes):
-      "group \(group.isEmpty ? "(unnamed)" : group): limit of \(maxBytes) bytes reached"
-    case .groupOffline: "the group is offline"
+    case .sharedAllocatorInUse: "the shared allocator has been made already"
+    case .limitReached(let group, let bytes, let maxBytes):
+      "group \(group): no room for \(bytes) bytes within the limit of \(maxBytes) bytes"
+    case .groupOffline(let group): "group \(group) is offline"
     case .groupHasChildren: "the group has child groups that are online"
     case .rootGroup: "not possible for the root group"
     case .groupTooDeep: "groups can be 64 levels deep"

@@ -11,14 +11,14 @@ import Testing
     let allocator = try SlabAllocator(configuration: configuration)
     // SAFETY: nothing of the allocator is used after this scope.
     defer { unsafe allocator.unmapEverything() }
-    let cache = try allocator.makeCache(named: "cache", objectSize: 100)
-    let parent = try allocator.makeGroup(named: "parent")
-    let group = try allocator.makeGroup(
-      named: "group", parent: parent, endings: ofOneGroup ? endings : nil)
+    let cache = try RawSlabCache(named: "cache", objectSize: 100, of: allocator)
+    let parent = try allocator.rootGroup.makeChild(named: "parent")
+    var group: MemoryGroup? = try parent.makeChild(
+      named: "group", policy: ofOneGroup ? endings : nil)
     // SAFETY: the object is freed once, below.
-    let object = try unsafe cache.allocate(in: group)
+    let object = try unsafe cache.allocate(in: group!)
     #expect(parent.descendants == (online: 1, dying: 0))
-    group.release()
+    group = nil
     allocator.waitUntilDrained()
     let isZombie = endings == .keep
     #expect(parent.descendants == (online: 0, dying: isZombie ? 1 : 0))
@@ -31,6 +31,5 @@ import Testing
     allocator.waitUntilDrained()
     #expect(parent.current == 0)
     #expect(parent.descendants == (online: 0, dying: 0))
-    parent.release()
   }
 }

@@ -10,16 +10,24 @@ import Testing
     configuration.mergesCaches = true
     let allocator = try SlabAllocator(configuration: configuration)
     defer { unsafe allocator.unmapEverything() }
-    let connections = try allocator.makeCache(named: "connections", objectSize: 100)
-    let sessions = try allocator.makeCache(named: "sessions", objectSize: 104)
+    try useAndDestroy(allocator)
+    // The descriptor goes with the last handle.
+    allocator.waitUntilDrained()
+    #expect(allocator.statistics.rootCaches == 0)
+    #expect(allocator.statistics.mergedCaches == 0)
+  }
+
+  private func useAndDestroy(_ allocator: SlabAllocator) throws {
+    let connections = try RawSlabCache(named: "connections", objectSize: 100, of: allocator)
+    let sessions = try RawSlabCache(named: "sessions", objectSize: 104, of: allocator)
     #expect(allocator.statistics.rootCaches == 1)
     #expect(allocator.statistics.mergedCaches == 1)
     #expect(connections.name == "connections")
     #expect(sessions.name == "sessions")
     #expect(throws: SlabError.nameInUse) {
-      try allocator.makeCache(named: "sessions", objectSize: 8)
+      try RawSlabCache(named: "sessions", objectSize: 8, of: allocator)
     }
-    let object = try unsafe sessions.allocateZeroed(in: nil)
+    let object = try unsafe sessions.allocateZeroed(in: allocator.rootGroup)
     #expect(try allocator.slabinfo().contains("\nconnections "))
     try connections.destroy()
     #expect(try allocator.slabinfo().contains("\nsessions "))
@@ -27,8 +35,5 @@ import Testing
     #expect(throws: SlabError.cacheBusy(objects: 1)) { try sessions.destroy() }
     unsafe sessions.free(object)
     try sessions.destroy()
-    allocator.waitUntilDrained()
-    #expect(allocator.statistics.rootCaches == 0)
-    #expect(allocator.statistics.mergedCaches == 0)
   }
 }

@@ -2,12 +2,16 @@
 //
 //   system_calls.h  one function per system call, returning -errno instead of setting errno
 //   thread.h        starting a detached worker thread, fork handlers, the environment
+//   shared_heap.h   the heap of the shared allocator
+//   current_group.h the group that allocations without one are charged to
 //   percpu.h        restartable sequences on per-CPU memory (x86-64 and AArch64)
 
 #ifndef CSLABPLATFORM_H
 #define CSLABPLATFORM_H
 
+#include "current_group.h"
 #include "percpu.h"
+#include "shared_heap.h"
 #include "system_calls.h"
 #include "thread.h"
 

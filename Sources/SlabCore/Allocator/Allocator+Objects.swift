@@ -47,19 +47,6 @@ extension Allocator {
     try unsafe group.makeOrFindChild(of: root).allocate(bulk: objects)
   }
 
-  /// Frees the objects of the buffer, which may be of different caches: runs of objects of one cache
-  /// go together.
-  package func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
-    var start = 0
-    while start < objects.count {
-      guard let cache = unsafe cache(of: objects[start]) else { Self.reportForeignPointer() }
-      var end = start + 1
-      while end < objects.count, unsafe self.cache(of: objects[end]) == cache { end += 1 }
-      unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
-      start = end
-    }
-  }
-
   /// Frees an object of any cache of this allocator.
   @inlinable @inline(__always)
   package func free(_ object: UInt) {

@@ -51,6 +51,15 @@ extension Pointer where Pointee == Cache {
     }
   }
 
+  /// Whether an address in one of the cache's slabs is where an object begins.
+  func isStartOfObject(_ object: UInt) -> Bool {
+    let map = pointee.allocator.pointee.pages.map
+    let slab = map.slab(of: map.word(at: object))
+    let offset = object - slab.pointee.address
+    let slot = Int((UInt64(offset) * UInt64(pointee.reciprocal)) >> 32)
+    return slot * Int(pointee.slotBytes) == Int(offset) && slot < slotLimit(of: slab)
+  }
+
   private func slotLimit(of slab: Pointer<Slab>) -> Int {
     Int(slab.pointee.objectCount) + (pointee.isSelfDescribing ? 1 : 0)
   }

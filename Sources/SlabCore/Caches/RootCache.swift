@@ -29,9 +29,9 @@ package struct RootCache: ~Copyable {
   /// As requested, in bytes: the most that a user did.
   let largestObject: Atomic<Int>
   let constructor: Constructor?
-  /// Children that are being built: they read the root, and are on no list yet. Raised without a lock,
-  /// lowered under the registry lock.
-  let births = Atomic<UInt32>(0)
+  /// Who may read the root though it is on no list any more: children that are being built, and users
+  /// who have asked for it (`hold`). Raised without a lock, lowered under the registry lock.
+  let holds = Atomic<UInt32>(0)
   /// Set by destroy: no child is born any more, and the name is free. Under the registry lock, as the
   /// next; here to fill a word.
   var isDestroying = false
@@ -135,4 +135,15 @@ extension Pointer where Pointee == RootCache {
 extension CacheName {
   package var byteCount: Int { Int(count) }
   package subscript(_ index: Int) -> UInt8 { bytes[index] }
+}
+
+extension Pointer where Pointee == RootCache {
+  package var objectSize: Int { pointee.objectSize }
+  package var minPartial: Int { pointee.minPartial.load(ordering: .relaxed) }
+  package var sheafCapacity: Int { pointee.sheafCapacity.load(ordering: .relaxed) }
+}
+
+extension Pointer where Pointee == Group {
+  /// The group above; `nil` for the root group.
+  package var parent: Pointer<Group>? { pointee.parent }
 }

@@ -71,6 +71,9 @@ extension Pointer where Pointee == AllocatorState {
 }
 
 extension Allocator {
+  /// Callbacks that wait are to wait for no more of them: somebody waits for one.
+  package func hurryCallbacks() { state.hurryCallbackWorkers() }
+
   /// Calls a function after a grace period, on a worker thread (call_rcu). Never waits for one; two
   /// atomic operations, and a system call if the workers sleep. Lazy: callbacks gather for 10 ms,
   /// unless somebody waits or there are many. Above 262,144 in its queue each call waits for 0.2 ms

@@ -85,11 +85,13 @@ extension Pointer where Pointee == Group {
     of root: Pointer<RootCache>
   ) throws(AllocatorError) -> Pointer<Cache> {
     if let child = child(of: root) { return child }
+    guard pointee.parent != nil else { return try enter(root) }
     guard isOnline else { throw .groupOffline }
+    guard pointee.allocator == root.pointee.cache.allocator else { Self.reportForeignGroup() }
     let allocator = pointee.allocator
     let child = Pointer<Cache>(address: try allocator.pointee.childCaches.cache.allocate())!
     // Relaxed: whoever destroys the root takes the registry lock after us or before `link`.
-    root.pointee.births.add(1, ordering: .relaxed)
+    root.pointee.holds.add(1, ordering: .relaxed)
     // SAFETY: the object is ours and large enough.
     unsafe child.unsafePointer.initialize(
       to: Cache(
@@ -99,7 +101,7 @@ extension Pointer where Pointee == Group {
     pausePoint(.beforeLinkingChild)
     allocator.pointee.registry.lock.lock()
     let (answer, error) = link(child, to: root)
-    root.pointee.births.subtract(1, ordering: .relaxed)
+    root.pointee.holds.subtract(1, ordering: .relaxed)
     if error != nil { allocator.shutDownRootIfLast(root) }
     allocator.pointee.registry.lock.unlock()
     if answer != child { allocator.pointee.childCaches.cache.free(child.address) }

@@ -41,6 +41,15 @@ enum ForkHandlers {
     lock.unlock()
   }
 
+  /// The cache of whichever allocator an object belongs to. O(allocators).
+  static func cache(of object: UInt) -> Pointer<Cache>? {
+    lock.lock()
+    defer { lock.unlock() }
+    var found: Pointer<Cache>?
+    forEach { state in found = found ?? state.pointee.pages.map.cache(at: object) }
+    return found
+  }
+
   private static func forEach(_ body: (Pointer<AllocatorState>) -> Void) {
     var current = Pointer<AllocatorState>(address: first.load(ordering: .relaxed))
     while let state = current {

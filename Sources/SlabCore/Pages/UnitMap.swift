@@ -27,10 +27,15 @@ package struct UnitMap {
   /// Units of the whole reservation, committed or not.
   @usableFromInline let limit: UInt
 
-  package init(words: Words, heapBase: UInt, unitLimit: Int) {
+  @inlinable @inline(__always)
+  init(words: Words, heapBase: UInt, limit: UInt) {
     self.words = words
     self.heapBase = heapBase
-    limit = UInt(unitLimit)
+    self.limit = limit
+  }
+
+  package init(words: Words, heapBase: UInt, unitLimit: Int) {
+    self.init(words: words, heapBase: heapBase, limit: UInt(unitLimit))
   }
 
   var unitLimit: Int { Int(limit) }

@@ -8,8 +8,8 @@ import Slab
 @safe struct Churn {
   let load: ChurnLoad
   let design: SlabAllocator.Design
-  private var roots: [SlabCache] = []
-  private var groups: [MemoryGroup] = []
+  private var roots: [RawSlabCache] = []
+  private var groups: [MemoryGroup?] = []
   private var objects: [UnsafeMutableRawPointer] = unsafe []
   private var offlineLatencies = Latencies()
 
@@ -26,8 +26,9 @@ import Slab
     var progress = ProgressBar()
     let start = MonotonicTime.nanoseconds()
     try makeCaches(of: allocator)
+    let rootGroup = allocator.rootGroup
     for group in 0..<load.groups {
-      try makeGroup(group, of: allocator)
+      try makeGroup(group, below: rootGroup)
       progress.show { line(group, "made") }
     }
     let middle = MonotonicTime.nanoseconds()
@@ -51,16 +52,16 @@ import Slab
     for index in 0..<load.caches {
       let (name, bytes) = ChurnLoad.cache(index)
       do throws(SlabError) {
-        roots.append(try allocator.makeCache(named: name, objectSize: bytes))
+        roots.append(try RawSlabCache(named: name, objectSize: bytes, of: allocator))
       } catch {
         throw .allocator("make cache \(name)", error)
       }
     }
   }
 
-  private mutating func makeGroup(_ index: Int, of allocator: SlabAllocator) throws(ToolError) {
+  private mutating func makeGroup(_ index: Int, below root: MemoryGroup) throws(ToolError) {
     do throws(SlabError) {
-      let group = try allocator.makeGroup(named: "job-\(index)")
+      let group = try root.makeChild(named: "job-\(index)")
       groups.append(group)
       for (cache, root) in roots.enumerated() {
         for _ in 0..<load.objects {
@@ -78,7 +79,7 @@ import Slab
   private mutating func endGroup(_ index: Int) throws(ToolError) {
     let start = MonotonicTime.nanoseconds()
     do throws(SlabError) {
-      try groups[index].offline()
+      try groups[index]!.offline()
     } catch {
       throw .allocator("take group \(index + 1) offline", error)
     }
@@ -95,7 +96,7 @@ import Slab
         slot += 1
       }
     }
-    groups[index].release()
+    groups[index] = nil
   }
 
   private func stamp(_ slot: Int, _ cache: Int) -> ObjectStamp {

@@ -9,7 +9,7 @@ import Slab
 
 @safe struct SlabReplayTarget: ReplayTarget {
   private struct Cache {
-    var slabs: SlabCache
+    var slabs: RawSlabCache
     var objectBytes: Int
   }
 
@@ -21,6 +21,7 @@ import Slab
   }
 
   private let allocator: SlabAllocator
+  private let rootGroup: MemoryGroup
   private let copies: Int
   private var caches: [Cache] = []
   private var handles: [MemoryGroup?] = []
@@ -34,6 +35,7 @@ import Slab
 
   init(_ allocator: SlabAllocator, copies: Int) {
     self.allocator = allocator
+    rootGroup = allocator.rootGroup
     self.copies = copies
   }
 
@@ -43,7 +45,7 @@ import Slab
     _ cache: Int, named name: String, objectBytes: Int
   ) throws(ToolError) {
     do throws(SlabError) {
-      let slabs = try allocator.makeCache(named: name, objectSize: objectBytes)
+      let slabs = try RawSlabCache(named: name, objectSize: objectBytes, of: allocator)
       caches.append(Cache(slabs: slabs, objectBytes: objectBytes))
     } catch {
       throw .allocator("make cache \(name) of \(objectBytes) bytes", error)
@@ -53,9 +55,9 @@ import Slab
   mutating func makeGroup(_ group: Int, named name: String, parent: Int?) throws(ToolError) {
     for copy in 0..<copies {
       let copyName = Self.name(name, copy: copy)
-      let parentHandle = parent.flatMap { handles[$0 * copies + copy] }
+      let parentHandle = parent.flatMap { handles[$0 * copies + copy] } ?? rootGroup
       do throws(SlabError) {
-        handles.append(try allocator.makeGroup(named: copyName, parent: parentHandle))
+        handles.append(try parentHandle.makeChild(named: copyName))
       } catch {
         throw .allocator("make group \(copyName)", error)
       }
@@ -73,7 +75,6 @@ import Slab
       let start = MonotonicTime.nanoseconds()
       try Self.offline(handle)
       offlineLatencies.add(nanoseconds: MonotonicTime.nanoseconds() - start)
-      handle.release()
       handles[group * copies + copy] = nil
     }
   }
@@ -102,7 +103,7 @@ import Slab
       let handle = group.flatMap { handles[$0 * copies + copy] }
       do throws(SlabError) {
         // SAFETY: the allocator gives out `objectBytes` bytes that are ours until they are freed.
-        let object = try unsafe caches[cache].slabs.allocate(in: handle)
+        let object = try unsafe caches[cache].slabs.allocate(in: handle ?? rootGroup)
         unsafe stamp(slot, copy).write(to: object)
         unsafe objects[slot * copies + copy] = object
       } catch {
@@ -144,7 +145,6 @@ import Slab
     for index in handles.indices.reversed() {
       guard let handle = handles[index] else { continue }
       try Self.offline(handle)
-      handle.release()
       handles[index] = nil
     }
     for slot in slots.indices { try free(slot: slot) }

@@ -38,7 +38,7 @@ enum DyingMeasurement {
 
   static func run(dying: Int) throws {
     let allocator = try SlabAllocator()
-    let cache = try allocator.makeCache(named: "object-64", objectSize: 64)
+    let cache = try RawSlabCache(named: "object-64", objectSize: 64, of: allocator)
     Threads.run(onProcessor: 1) { OfflineMeasurement.startWorker(of: allocator) }
     emit("clock", Time.readingCost)
     var quiet = Result(capacity: 0)

@@ -12,7 +12,7 @@ enum LeftoverMeasurement {
     let allocator = try SlabAllocator()
     var caches: [SlabCache] = []
     for size in sizes {
-      caches.append(try allocator.makeCache(named: "object-\(size)", objectSize: size))
+      caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
     var wave = Wave(allocator: allocator, caches: caches, capacity: groupsPerWave)
     // The worker's thread and what the allocator keeps for good are there before the first look.

@@ -15,7 +15,7 @@ enum OfflineMeasurement {
     let allocator = try SlabAllocator()
     var caches: [SlabCache] = []
     for size in TenantShape.sizes {
-      caches.append(try allocator.makeCache(named: "object-\(size)", objectSize: size))
+      caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
     Threads.run(onProcessor: 1) { startWorker(of: allocator) }
     emit("clock", Time.readingCost)

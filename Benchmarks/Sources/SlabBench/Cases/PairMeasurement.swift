@@ -41,7 +41,7 @@ enum PairMeasurement {
 
   static func run() throws {
     let allocator = try SlabAllocator()
-    let cache = try allocator.makeCache(named: "object-64", objectSize: objectBytes)
+    let cache = try RawSlabCache(named: "object-64", objectSize: objectBytes, of: allocator)
     let groups = [
       try allocator.makeGroup(named: "tenant-1"), try allocator.makeGroup(named: "tenant-2"),
     ]

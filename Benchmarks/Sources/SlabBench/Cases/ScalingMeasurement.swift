@@ -16,7 +16,7 @@ enum ScalingMeasurement {
     var caches: [SlabCache] = []
     for index in 0..<rootCount {
       let size = sizes[index % sizes.count]
-      caches.append(try allocator.makeCache(named: "cache-\(index)", objectSize: size))
+      caches.append(try RawSlabCache(named: "cache-\(index)", objectSize: size, of: allocator))
     }
     var crowd = Crowd(allocator: allocator, caches: caches)
     Threads.run(onProcessor: min(1, Processors.allowed.count - 1)) { [crowd] in

@@ -25,7 +25,7 @@ struct TenantRing {
     allocator = try SlabAllocator(configuration: configuration)
     var caches: [SlabCache] = []
     for size in TenantShape.sizes {
-      caches.append(try allocator.makeCache(named: "object-\(size)", objectSize: size))
+      caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
     self.caches = caches
     self.live = live

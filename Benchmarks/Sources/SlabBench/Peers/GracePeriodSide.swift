@@ -35,7 +35,7 @@ struct SlabSide: GracePeriodSide {
 
   init(objectBytes: Int) throws(SlabError) {
     allocator = try SlabAllocator()
-    cache = try allocator.makeCache(named: "object", objectSize: objectBytes)
+    cache = try RawSlabCache(named: "object", objectSize: objectBytes, of: allocator)
     group = try allocator.makeGroup(named: "tenant")
   }
 

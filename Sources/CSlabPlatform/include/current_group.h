@@ -1,0 +1,35 @@
+// Reading the task-local that says which group allocations are charged to. The language's own way
+// costs a lazy global and a generic getter, which is more than an allocation; the runtime's entry
+// point behind it, which every compiled read of a task-local calls, is 4 ns.
+
+#ifndef SLAB_CURRENT_GROUP_H
+#define SLAB_CURRENT_GROUP_H
+
+#include <stdint.h>
+
+#include "shared_heap.h"
+
+// The task-local's key; 0 until it is bound for the first time.
+extern uintptr_t slab_current_group_key;
+
+// The address of the task-local's value in the running task, or else on the running thread; or NULL.
+__attribute__((swiftcall)) extern const uintptr_t *swift_task_localValueGet(uintptr_t key);
+
+// The address of the group in effect: the task-local's value, or else the shared root group; 0 if
+// there is none.
+static inline uintptr_t slab_current_group(void) {
+  // Relaxed: the key is constant once it is set, and a binding is made by the thread that reads it, or
+  // by one that this thread is ordered after.
+  uintptr_t key = __atomic_load_n(&slab_current_group_key, __ATOMIC_RELAXED);
+  if (key != 0) {
+    const uintptr_t *value = swift_task_localValueGet(key);
+    if (value != NULL) return *value;
+  }
+  return slab_shared_heap_root_group();
+}
+
+static inline void slab_current_group_set_key(uintptr_t key) {
+  __atomic_store_n(&slab_current_group_key, key, __ATOMIC_RELAXED);
+}
+
+#endif

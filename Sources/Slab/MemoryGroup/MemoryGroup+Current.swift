@@ -1,0 +1,74 @@
+// The group that is in effect where an allocation names none.
+//
+// It is a task-local: it follows a task from thread to thread and into its children, which nothing
+// that is tied to a thread or an executor does (a shared actor runs the jobs of many tenants on one
+// thread). Outside tasks the language keeps task-locals per thread, so the same serves there.
+//
+// Two task-locals are bound together: an integer, which is what allocations read, and the handle,
+// which nobody reads: tasks that inherit the one inherit the other, and so the group is there for as
+// long as a task can come upon its address, however long it outlives the scope.
+
+public import CSlabPlatform
+public import SlabCore
+public import SlabPlatform
+
+@usableFromInline
+enum CurrentGroup {
+  /// The address of the group.
+  @TaskLocal static var address: UInt = 0
+  @TaskLocal static var handle: GroupHandle?
+
+  /// The group that is in effect here; `nil` where there is no scope and no shared allocator.
+  @inlinable @inline(__always)
+  static var core: Pointer<Group>? { Pointer(address: slab_current_group()) }
+
+  /// Before the first scope: from now on allocations look for one.
+  static let isInUse: Bool = {
+    slab_current_group_set_key(unsafe UInt(bitPattern: Unmanaged.passUnretained($address).toOpaque()))
+    return true
+  }()
+
+  /// Binds both task-locals while a body runs. The integer last: it is found first.
+  static func bind(_ group: MemoryGroup, _ body: () -> Void) {
+    _ = isInUse
+    $handle.withValue(group.handle) { $address.withValue(group.core.address, operation: body) }
+  }
+
+  static func bind(_ group: MemoryGroup, _ body: () async -> Void) async {
+    _ = isInUse
+    await $handle.withValue(group.handle) {
+      await $address.withValue(group.core.address, operation: body)
+    }
+  }
+}
+
+extension MemoryGroup {
+  /// The group that is in effect here: that of the innermost `with`, else the root group.
+  public static var inEffect: MemoryGroup { CurrentGroup.handle.map { MemoryGroup($0) } ?? .root }
+
+  /// Runs a body in which allocations that name no group are charged to this one, in a task or on a
+  /// thread.
+  ///
+  /// Tasks that the body makes inherit it, `Task.detached` and blocks for Dispatch or other threads do
+  /// not. O(1); two small allocations of the runtime's where it has no task.
+  public static func with<Result: ~Copyable, Failure: Error>(
+    _ group: MemoryGroup, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var result: Swift.Result<Result, Failure>?
+    CurrentGroup.bind(group) {
+      do throws(Failure) { result = .success(try body()) } catch { result = .failure(error) }
+    }
+    return try result.take()!.get()
+  }
+
+  /// The same for a body that suspends: the group is in effect on whichever thread it goes on.
+  public static func with<Result: ~Copyable, Failure: Error>(
+    _ group: MemoryGroup, _ body: () async throws(Failure) -> Result
+  ) async throws(Failure) -> Result {
+    var result: Swift.Result<Result, Failure>?
+    await CurrentGroup.bind(group) {
+      do throws(Failure) { result = .success(try await body()) } catch { result = .failure(error) }
+    }
+    return try result.take()!.get()
+  }
+}

@@ -1,0 +1,61 @@
+// Where a group stands: its name, its parent and its children.
+
+internal import SlabCore
+internal import SlabPlatform
+
+extension MemoryGroup {
+  /// Makes a group below this one. O(depth); may lock and make system calls; nobody is charged for the
+  /// group itself.
+  ///
+  /// - Parameters:
+  ///   - name: 1 to 255 bytes without blanks, control characters and slashes, new among the children of
+  ///     this group that are online.
+  ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
+  ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
+  /// - Throws: `.invalidName`, `.groupNameInUse`, `.invalidLimit`, `.groupOffline` if this group is,
+  ///   `.groupTooDeep` below 64 levels, `.tooMany`, `.outOfMemory`.
+  public func makeChild(
+    named name: String, max: Int? = nil, policy: EndingPolicy? = nil
+  ) throws(SlabError) -> MemoryGroup {
+    let bytes = Array(name.utf8)
+    do {
+      let child = try allocator.makeGroup(
+        named: bytes.span, below: core, max: max ?? Group.unlimited, endings: policy?.core)
+      return MemoryGroup(
+        GroupHandle(adopting: child, parent: handle, allocator: handle.allocator))
+    } catch { throw SlabError(error) }
+  }
+
+  /// The name that it was made with; that of the root group is empty.
+  public var name: String { core.name }
+
+  /// The names from the root group's children down, each behind a slash; `/` for the root group.
+  /// O(depth).
+  public var path: String { core.path }
+
+  /// The group above; `nil` for the root group.
+  public var parent: MemoryGroup? { handle.parent.map { MemoryGroup($0) } }
+
+  /// Groups below this one that are online, and those that have ended but still exist
+  /// (`nr_descendants` and `nr_dying_descendants`). O(1); takes a short lock.
+  public var descendants: (online: Int, dying: Int) {
+    let descendants = allocator.descendants(of: core)
+    return (descendants.online, descendants.dying)
+  }
+}
+
+extension Pointer where Pointee == Group {
+  var name: String {
+    withName { name in String(decoding: (0..<name.count).map { name[$0] }, as: UTF8.self) }
+  }
+
+  var path: String {
+    var path = ""
+    var group = self
+    while let parent = group.parent {
+      path = "/\(group.name)\(path)"
+      group = parent
+    }
+    return path.isEmpty ? "/" : path
+  }
+}

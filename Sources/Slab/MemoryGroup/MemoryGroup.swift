@@ -1,0 +1,39 @@
+public import SlabCore
+public import SlabPlatform
+
+/// A memory group: a tenant. Every cache that it uses has a child of its own for it, so its memory is
+/// charged, limited and separate, and goes away as a whole.
+///
+///     let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
+///     let session = try sessions.allocate(Session(user: 42), in: tenant)
+///     tenant.close()
+///
+/// A value is a handle, copied freely and used from any thread. A group lives until `close`, or until
+/// no copy of it and of its children is left; that closes it as well.
+@frozen @safe
+public struct MemoryGroup: Sendable {
+  @usableFromInline let core: Pointer<Group>
+  @usableFromInline let handle: GroupHandle
+
+  init(_ handle: GroupHandle) {
+    core = handle.core
+    self.handle = handle
+  }
+
+  /// The root group of the shared allocator: what is allocated in it is charged to nobody.
+  public static let root = SlabAllocator.shared.rootGroup
+
+  var allocator: Allocator { handle.allocator.core }
+}
+
+extension MemoryGroup: Hashable {
+  /// Whether both are the same group. O(1).
+  public static func == (left: MemoryGroup, right: MemoryGroup) -> Bool { left.core == right.core }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(core.address) }
+}
+
+extension MemoryGroup: CustomStringConvertible {
+  /// The group's path.
+  public var description: String { path }
+}

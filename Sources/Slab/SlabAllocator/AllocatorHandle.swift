@@ -1,0 +1,25 @@
+// What handles of caches and groups share about their allocator: whether it is there at all.
+
+internal import SlabCore
+internal import Synchronization
+
+/// One for each allocator, held by every handle that leads into it.
+final class AllocatorHandle: Sendable {
+  let core: Allocator
+  /// Set by `unmapEverything`: handles that end later have nothing to give back.
+  private let isUnmapped = Atomic(false)
+
+  init(_ core: Allocator) { self.core = core }
+
+  /// Ends the allocator. Once; handles do nothing from then on.
+  func unmapEverything() {
+    // Relaxed: whoever ends the allocator has all its users behind him, by contract.
+    isUnmapped.store(true, ordering: .relaxed)
+    core.unmapEverything()
+  }
+
+  /// For handles that end: runs the body while there is something to give back to.
+  func ifMapped(_ body: (Allocator) -> Void) {
+    if !isUnmapped.load(ordering: .relaxed) { body(core) }
+  }
+}

@@ -1,0 +1,25 @@
+internal import SlabCore
+
+extension SlabAllocator {
+  /// The text of `/proc/slabinfo`, version 2.1, for this allocator. O(root caches).
+  public func slabinfo() throws(SlabError) -> String { try text(of: nil) }
+
+  /// The same for the child caches of a group, under their roots' names. O(caches of the group).
+  public func slabinfo(of group: MemoryGroup) throws(SlabError) -> String {
+    try text(of: group)
+  }
+
+  private func text(of group: MemoryGroup?) throws(SlabError) -> String {
+    do {
+      var reader = try SlabinfoReader(of: core, group: group?.core)
+      defer { reader.close() }
+      var text: [UInt8] = []
+      while true {
+        let piece = [UInt8](capacity: 4096) { buffer in _ = reader.read(into: &buffer) }
+        if piece.isEmpty { break }
+        text += piece
+      }
+      return String(decoding: text, as: UTF8.self)
+    } catch { throw SlabError(error) }
+  }
+}

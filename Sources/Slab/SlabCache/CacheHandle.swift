@@ -1,0 +1,48 @@
+// What copies of a cache share: the reference that one of them, or the end of the last, gives back.
+
+internal import SlabCore
+internal import SlabPlatform
+internal import Synchronization
+
+/// Keeps the descriptor of a root cache, also after its end: so a copy of a cache that was destroyed
+/// is refused, and never touches memory that is another one's.
+@usableFromInline
+final class CacheHandle: Sendable {
+  let allocator: AllocatorHandle
+  let name: String
+  private let reference: CacheReference
+  private let isDestroyed = Atomic(false)
+
+  /// Makes a root cache, and holds it.
+  init(
+    named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
+    of allocator: SlabAllocator
+  ) throws(SlabError) {
+    let bytes = Array(name.utf8)
+    do {
+      reference = try unsafe allocator.core.makeReference(
+        named: bytes.span, objectSize: objectSize, alignment: alignment, options: options.core)
+    } catch { throw SlabError(error) }
+    allocator.core.hold(reference.root)
+    self.allocator = allocator.handle
+    self.name = name
+  }
+
+  deinit {
+    allocator.ifMapped { core in
+      if !isDestroyed.load(ordering: .relaxed) { core.abandon(reference) }
+      core.unhold(reference.root)
+    }
+  }
+
+  var root: Pointer<RootCache> { reference.root }
+
+  func destroy() throws(SlabError) {
+    // Relaxed: whoever comes second does nothing; what the first one did is under locks.
+    guard !isDestroyed.exchange(true, ordering: .relaxed) else { throw .cacheDestroyed }
+    do { try allocator.core.destroy(reference) } catch {
+      isDestroyed.store(false, ordering: .relaxed)
+      throw SlabError(error)
+    }
+  }
+}

@@ -1,0 +1,57 @@
+public import SlabCore
+public import SlabPlatform
+
+/// A slab cache: objects of one type, for everybody and for each memory group apart.
+///
+///     let sessions = try SlabCache<Session>(named: "session")
+///     var session = try sessions.allocate(Session(user: 42), in: tenant)
+///     session.value.requests += 1
+///
+/// A value is a handle, copied freely and used from any thread. The cache lives until `destroy`, or
+/// until no copy of it is left and its last object is freed: a slot needs no copy of its cache.
+///
+/// Not for objects of different sizes, for which there are `SlabArray` and `SlabBuffer`, nor for a
+/// handful of objects: a cache costs a page at least, and each group that uses it 1 KiB.
+@frozen @safe
+public struct SlabCache<Object: ~Copyable>: Sendable {
+  @usableFromInline let core: Pointer<RootCache>
+  @usableFromInline let handle: CacheHandle
+
+  /// Makes a cache. O(caches); may lock and make system calls; nobody is charged.
+  ///
+  /// - Parameters:
+  ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
+  ///     allocator.
+  ///   - options: see `SlabCacheOptions`.
+  ///   - alignment: in bytes, a power of two up to 4,096; that of the type at least.
+  ///   - allocator: whose memory it is.
+  /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` for a type of more than 32 KiB,
+  ///   `.invalidAlignment`, `.tooMany`, `.outOfMemory`.
+  public init(
+    named name: String, options: SlabCacheOptions = [], alignment: Int = 1,
+    of allocator: SlabAllocator = .shared
+  ) throws(SlabError) {
+    handle = try CacheHandle(
+      named: name, objectSize: max(1, MemoryLayout<Object>.size),
+      alignment: alignment < 1 ? alignment : max(alignment, MemoryLayout<Object>.alignment),
+      options: options, of: allocator)
+    core = handle.root
+  }
+
+  /// The name that it was made with.
+  public var name: String { handle.name }
+
+  /// Ends the cache now: no copy of it allocates any more, and its name can be used again at once.
+  /// O(groups that use it), under short locks; waits for deferred frees under way before it is refused.
+  ///
+  /// A merged cache (see `SlabAllocator.Configuration.mergesCaches`) goes on for its other users; then
+  /// live objects are taken for theirs. The last user ends it.
+  ///
+  /// - Throws: `.cacheBusy` with the number of live objects, and nothing has changed;
+  ///   `.cacheDestroyed`.
+  public func destroy() throws(SlabError) { try handle.destroy() }
+
+  /// Drains the sheaf of the cache itself, not of its groups, and gives its empty slabs back.
+  /// O(slabs with a free object); takes the cache's lock and may wait for a fence.
+  public func shrink() { core.cache.shrink() }
+}
