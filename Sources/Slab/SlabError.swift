@@ -55,7 +55,8 @@ extension SlabError {
 
   /// What an allocation answers.
   @usableFromInline @inline(never)
-  init(_ error: AllocatorError, allocatingFrom root: Pointer<RootCache>, in group: Pointer<Group>?) {
+  init(_ error: AllocatorError, allocatingFrom root: Pointer<RootCache>, in group: Pointer<Group>?)
+  {
     self.init(error, bytes: root.objectSize, group: group)
   }
 

@@ -71,18 +71,23 @@ struct Tracked: ~Copyable, Sendable {
     let shared = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
     var first = try shared.allocate(sharing: Tracked(ends, 3), in: group)
     expectUnique(first, true)
-    #expect(first.withUniqueValue { $0.number += 1; return $0.number } == 4)
+    #expect(first.withUniqueValue { Self.increment(&$0) } == 4)
     do {
       let second = first.share()
       #expect(second.value.number == 4)
       expectUnique(first, false)
-      #expect(first.withUniqueValue { $0.number += 1; return $0.number } == nil)
+      #expect(first.withUniqueValue { Self.increment(&$0) } == nil)
     }
     #expect(ends.value == 0)
     expectUnique(first, true)
     _ = consume first
     #expect(ends.value == 1)
     try shared.destroy()
+  }
+
+  private static func increment(_ object: inout Tracked) -> Int {
+    object.number += 1
+    return object.number
   }
 
   @Test func nothingIsMadeWithoutMemory() throws {

@@ -24,7 +24,8 @@ enum CurrentGroup {
 
   /// Before the first scope: from now on allocations look for one.
   static let isInUse: Bool = {
-    slab_current_group_set_key(unsafe UInt(bitPattern: Unmanaged.passUnretained($address).toOpaque()))
+    let key = unsafe Unmanaged.passUnretained($address).toOpaque()
+    slab_current_group_set_key(UInt(bitPattern: key))
     return true
   }()
 

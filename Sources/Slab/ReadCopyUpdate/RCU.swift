@@ -7,6 +7,8 @@ internal import SlabCore
 ///
 /// A section costs two restartable additions. It may suspend, nest, and end on another thread; no
 /// thread is registered. These are the sections of the shared allocator; others have their own.
+// Of two overloads the compiler takes the one that suspends, where it can.
+// swift-format-ignore: AmbiguousTrailingClosureOverload
 public enum RCU {
   /// Runs a read-side section: until the body ends, no grace period that begins from now on is over.
   /// What was freed by `freeAfterGracePeriod` after it began stays what it is, and objects of type-safe

@@ -3,6 +3,8 @@
 public import SlabCore
 internal import SlabPlatform
 
+// Of two overloads the compiler takes the one that suspends, where it can.
+// swift-format-ignore: AmbiguousTrailingClosureOverload
 extension SlabAllocator {
   /// Runs a read-side section of this allocator: see `RCU.read`.
   @inlinable @inline(__always)

@@ -36,7 +36,9 @@ private enum SharedAllocator {
   static func value() -> SlabAllocator {
     // Another thread may be the first; what matters is that there is one afterwards.
     do { try make(SlabAllocator.Configuration()) } catch {
-      guard error == .sharedAllocatorInUse else { fatal("allocator: the shared one cannot be made") }
+      guard error == .sharedAllocatorInUse else {
+        fatal("allocator: the shared one cannot be made")
+      }
     }
     return made.withLock { $0! }
   }
