@@ -41,6 +41,10 @@ public enum SlabError: Error, Equatable, Sendable {
   case invalidObjectSize
   /// Not a power of two up to 4,096.
   case invalidAlignment
+  /// Options that exclude each other.
+  case invalidOptions
+  /// A buffer or array of so many bytes; `MemoryGroup.largestAllocation` is the most.
+  case allocationTooLarge(bytes: Int)
   /// A limit below zero, or a capacity above that of the largest sheaf.
   case invalidLimit
   /// As many caches, or groups, as there can be.
@@ -60,7 +64,7 @@ extension SlabError {
     self.init(error, bytes: root.objectSize, group: group)
   }
 
-  private init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
+  init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
     switch error {
     case .outOfMemory: self = .outOfMemory
     case .outOfAddressSpace: self = .outOfAddressSpace
@@ -80,6 +84,7 @@ extension SlabError {
     case .nameInUse: self = .nameInUse
     case .invalidObjectSize: self = .invalidObjectSize
     case .invalidAlignment: self = .invalidAlignment
+    case .invalidOptions: self = .invalidOptions
     case .invalidLimit: self = .invalidLimit
     case .tooMany: self = .tooMany
     }
@@ -109,6 +114,9 @@ extension SlabError: CustomStringConvertible {
     case .nameInUse: "a cache of this name exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"
+    case .invalidOptions: "options that exclude each other"
+    case .allocationTooLarge(let bytes):
+      "a block of \(bytes) bytes; the largest has \(MemoryGroup.largestAllocation)"
     case .invalidLimit: "a limit is not negative, a sheaf's capacity not above the largest"
     case .tooMany: "as many caches or groups as there can be"
     }

@@ -48,7 +48,7 @@ extension Pointer where Pointee == Cache {
 
   func freeBulk(_ objects: [UInt]) {
     var objects = objects
-    unsafe objects.withUnsafeMutableBufferPointer { unsafe SharedHeap.free(bulk: $0) }
+    unsafe objects.withUnsafeMutableBufferPointer { unsafe free(bulk: $0) }
   }
 }
 

@@ -26,7 +26,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   ///   - alignment: in bytes, a power of two up to 4,096; that of the type at least.
   ///   - allocator: whose memory it is.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` for a type of more than 32 KiB,
-  ///   `.invalidAlignment`, `.tooMany`, `.outOfMemory`.
+  ///   `.invalidAlignment`, `.invalidOptions`, `.tooMany`, `.outOfMemory`.
   public init(
     named name: String, options: SlabCacheOptions = [], alignment: Int = 1,
     of allocator: SlabAllocator = .shared

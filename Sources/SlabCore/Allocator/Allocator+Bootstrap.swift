@@ -60,6 +60,7 @@ extension Allocator {
       try makeInternalCaches()
       try makeRootGroup()
       try state.makeGracePeriods()
+      state.pointee.sizeClasses.fill()
     } catch {
       unmap()
       throw error
@@ -96,7 +97,7 @@ extension Allocator {
         processorCount: state.pointee.region.slotCount)
       try unsafe initializeRoot(
         root, name: CacheName(name), objectSize: bytes, geometry: geometry, constructor: nil,
-        isInternal: true, isSelfDescribing: isSelfDescribing)
+        kind: .core, isSelfDescribing: isSelfDescribing)
       return root
     }
     state.pointee.slabs = try make(

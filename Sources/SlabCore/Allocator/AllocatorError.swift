@@ -36,6 +36,8 @@ package enum AllocatorError: Error, Equatable, Sendable {
   case invalidObjectSize
   /// Not a power of two up to a page.
   case invalidAlignment
+  /// Options that exclude each other.
+  case invalidOptions
   /// A limit or capacity below zero or, for a capacity, above the largest sheaf.
   case invalidLimit
   /// As many root caches, or groups, as there can be.

@@ -31,6 +31,8 @@ package struct AllocatorState: ~Copyable {
   var groups: Pointer<RootCache>! = nil
   /// Names, tables of child caches and cursors, by size.
   var general = InlineArray<11, Pointer<RootCache>?>(repeating: nil)
+  /// The root caches of variable-size storage.
+  var sizeClasses = SizeClasses()
 
   /// The group that everything else is below. Its handle is the allocator's.
   var rootGroup: Pointer<Group>! = nil

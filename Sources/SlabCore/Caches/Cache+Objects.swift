@@ -21,6 +21,7 @@ extension Pointer where Pointee == Cache {
     let object = slab.takeObject(slotBytes: Int(pointee.slotBytes))
     if !slab.hasFreeObjects { unlistSlab(slab) }
     pointee.objectsInUse += 1
+    if pointee.root.pointee.isPoisoned { checkPoison(of: object) }
     return object
   }
 
@@ -40,6 +41,7 @@ extension Pointer where Pointee == Cache {
     let wasFull = !slab.hasFreeObjects
     guard slab.putObject(slot: slot) else { fatal("free: object is free already (double free)") }
     pointee.objectsInUse -= 1
+    if pointee.root.pointee.isPoisoned { poison(object) }
     if wasFull { listSlabFirst(slab) }
     guard slab.pointee.inUse == 0 else { return }
     unlistSlab(slab)

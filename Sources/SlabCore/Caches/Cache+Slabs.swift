@@ -51,6 +51,9 @@ extension Pointer where Pointee == Cache {
   }
 
   private func construct(from firstObject: UInt, slots: Int) {
+    if pointee.root.pointee.isPoisoned {
+      for slot in 0..<slots { poison(firstObject + UInt(slot) * UInt(pointee.slotBytes)) }
+    }
     guard let constructor = unsafe pointee.root.pointee.constructor else { return }
     for slot in 0..<slots {
       // SAFETY: the object lies in the run, which nobody else knows yet.

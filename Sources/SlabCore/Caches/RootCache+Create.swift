@@ -5,9 +5,9 @@ internal import Synchronization
 
 /// Options of a root cache (reference d.5, e.1).
 package struct CacheOptions: OptionSet, Sendable {
-  package let rawValue: UInt32
+  package let rawValue: UInt8
 
-  package init(rawValue: UInt32) { self.rawValue = rawValue }
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Objects on cache lines of their own, as far as their size allows (SLAB_HWCACHE_ALIGN).
   package static let hardwareCacheAligned = CacheOptions(rawValue: 1 << 0)
@@ -15,6 +15,11 @@ package struct CacheOptions: OptionSet, Sendable {
   /// another one: slabs go back to the pages only after a reader grace period, objects are reused at
   /// once (SLAB_TYPESAFE_BY_RCU; reference e.6, and docs/type-safe-caches.md). Never merged.
   package static let typeSafe = CacheOptions(rawValue: 1 << 1)
+  /// Free objects are filled with a pattern that is checked when they are handed out (SLAB_POISON; see
+  /// Cache+Poison.swift). Neither with a constructor nor for type-safe caches. Never merged.
+  package static let poison = CacheOptions(rawValue: 1 << 2)
+  /// Never merged (SLAB_NO_MERGE).
+  package static let noMerge = CacheOptions(rawValue: 1 << 3)
 }
 
 extension Allocator {
@@ -26,13 +31,14 @@ extension Allocator {
   ) throws(AllocatorError) -> Pointer<RootCache> {
     let (name, geometry) = try checkedLayout(
       named: utf8, objectSize: objectSize, alignment: alignment, options: options)
+    guard unsafe constructor == nil || !options.contains(.poison) else { throw .invalidOptions }
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
       state.pointee.registry.lock.lock()
       defer { state.pointee.registry.lock.unlock() }
       try unsafe initializeRoot(
         root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
-        isTypeSafe: options.contains(.typeSafe), isInternal: false, isSelfDescribing: false)
+        options: options, isSelfDescribing: false)
     } catch {
       state.pointee.rootCaches.cache.free(root.address)
       throw error
@@ -48,6 +54,9 @@ extension Allocator {
     guard objectSize >= 1, objectSize <= SlabGeometry.largestObject else {
       throw .invalidObjectSize
     }
+    guard !(options.contains(.poison) && options.contains(.typeSafe)) else {
+      throw .invalidOptions
+    }
     guard alignment >= 0, alignment & (alignment - 1) == 0,
       alignment <= SlabGeometry.largestAlignment
     else { throw .invalidAlignment }
@@ -62,7 +71,8 @@ extension Allocator {
   /// ours, and links it.
   func initializeRoot(
     _ root: Pointer<RootCache>, name: CacheName, objectSize: Int, geometry: SlabGeometry,
-    constructor: Constructor?, isTypeSafe: Bool = false, isInternal: Bool, isSelfDescribing: Bool
+    constructor: Constructor?, options: CacheOptions = [], kind: RootKind = .user,
+    isSelfDescribing: Bool
   ) throws(AllocatorError) {
     guard !hasRoot(named: name) else { throw .nameInUse }
     guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
@@ -79,14 +89,16 @@ extension Allocator {
         tableOffset: UInt(index) * 8, geometry: geometry,
         largestObject: Atomic(objectSize),
         constructor: constructor,
-        isTypeSafe: isTypeSafe, isInternal: isInternal,
+        options: options, kind: kind,
         minPartial: Atomic(Self.minPartial(for: geometry)),
-        sheafCapacity: Atomic(Self.largestSheaf(for: geometry)), sums: sums, name: name))
+        sheafCapacity: Atomic(
+          options.contains(.poison) ? 0 : Self.largestSheaf(for: geometry)),
+        sums: sums, name: name))
     root.children.makeEmptyList()
     state.allCachesList.insertAfter(root.cache.allNode)
     state.rootsList.insertAfter(root.rootNode)
     state.pointee.registry.rootCount += 1
-    if !isInternal { state.pointee.registry.rootCachesCreated += 1 }
+    if kind == .user { state.pointee.registry.rootCachesCreated += 1 }
   }
 
   /// Under the registry lock: whether a user of a root has this name. O(root caches and aliases).
@@ -112,15 +124,18 @@ extension Allocator {
     return free
   }
 
-  /// Reference e.1: log2(size)/2, clamped to 5...10.
+  /// Reference e.1: log2(size)/2, clamped to 5...10. An object larger than a user's cache can have
+  /// goes back at once.
   private static func minPartial(for geometry: SlabGeometry) -> Int {
+    guard geometry.slotBytes <= SlabGeometry.largestObject else { return 0 }
     let log = Int.bitWidth - 1 - geometry.slotBytes.leadingZeroBitCount
     return min(10, max(5, log / 2))
   }
 
   /// As many objects as fill 64 KiB, two at least and one page of addresses at most: what a CPU
-  /// holds idle is bounded by bytes, not by objects.
+  /// holds idle is bounded by bytes, not by objects. None of those that are larger.
   private static func largestSheaf(for geometry: SlabGeometry) -> Int {
+    guard geometry.slotBytes <= SlabGeometry.largestObject else { return 0 }
     let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
     return min(largest, max(2, (64 << 10) / geometry.slotBytes))
   }
@@ -143,7 +158,9 @@ extension Allocator {
     _ capacity: Int, of root: Pointer<RootCache>
   ) throws(AllocatorError) {
     let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
-    guard capacity >= 0, capacity <= largest else { throw .invalidLimit }
+    guard capacity >= 0, capacity <= (root.pointee.isPoisoned ? 0 : largest) else {
+      throw .invalidLimit
+    }
     root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
     state.pointee.registry.lock.lock()
     closeSheaf(of: root.cache, above: capacity)

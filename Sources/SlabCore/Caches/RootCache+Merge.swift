@@ -7,15 +7,15 @@ internal import Synchronization
 extension CacheOptions {
   /// Whether a cache with these options and this constructor may share a root.
   fileprivate func allowMerging(constructor: Constructor?) -> Bool {
-    unsafe !contains(.typeSafe) && constructor == nil
+    unsafe isDisjoint(with: [.typeSafe, .poison, .noMerge]) && constructor == nil
   }
 }
 
 extension Pointer where Pointee == RootCache {
   /// Under the registry lock: whether the root may get another user.
   private var isMergeable: Bool {
-    unsafe !pointee.isInternal && !pointee.isDestroying && !pointee.isTypeSafe
-      && pointee.constructor == nil
+    unsafe pointee.kind == .user && !pointee.isDestroying
+      && pointee.options.allowMerging(constructor: pointee.constructor)
   }
 
   /// Under the registry lock: whether this root's slots do for objects of a layout. By the rule they
@@ -84,7 +84,7 @@ extension Allocator {
     guard let oldest = oldestRoot(serving: geometry) else {
       try unsafe initializeRoot(
         root, name: name, objectSize: objectSize, geometry: geometry, constructor: nil,
-        isInternal: false, isSelfDescribing: false)
+        isSelfDescribing: false)
       return nil
     }
     guard !hasRoot(named: name) else { throw .nameInUse }

@@ -37,10 +37,10 @@ package struct RootCache: ~Copyable {
   var isDestroying = false
   /// Whether the first user has not left it; the others have aliases.
   var hasFirstUser = true
-  /// Slabs go back to the pages only after a reader grace period (SLAB_TYPESAFE_BY_RCU).
-  package let isTypeSafe: Bool
-  /// Caches of the core itself: never charged, never destroyed.
-  let isInternal: Bool
+  /// What its user chose.
+  let options: CacheOptions
+  /// Whose it is.
+  let kind: RootKind
   /// Empty slabs that each cache of this root keeps.
   package let minPartial: Atomic<Int>
   /// Most objects that a sheaf may hold; 0 for no sheaves.
@@ -50,6 +50,12 @@ package struct RootCache: ~Copyable {
   let sums: UInt
   /// 1...63 bytes of UTF-8: what the oldest user named it. Under the registry lock, but for himself.
   package var name: CacheName
+
+  /// Caches of the core itself: never charged, never destroyed.
+  var isInternal: Bool { kind == .core }
+  /// Slabs go back to the pages only after a reader grace period (SLAB_TYPESAFE_BY_RCU).
+  package var isTypeSafe: Bool { options.contains(.typeSafe) }
+  var isPoisoned: Bool { options.contains(.poison) }
 
   var index: Int { Int(tableOffset) / 8 }
 
@@ -67,6 +73,15 @@ package struct RootCache: ~Copyable {
     /// Objects that `freeAfterGracePeriod` has and that are not free yet.
     static var deferred: Int { 3 }
   }
+}
+
+/// Who has made a root.
+enum RootKind: UInt8 {
+  case user
+  /// For variable-size storage: see SizeClasses.swift. Charged, never destroyed.
+  case sizeClass
+  /// The core, for itself: never charged, never destroyed.
+  case core
 }
 
 /// A cache's name.

@@ -170,7 +170,7 @@ extension Allocator {
   ///   children, and nothing has changed; `.cacheDestroyed` if another thread destroys it.
   package func destroy(_ reference: CacheReference) throws(AllocatorError) {
     let root = reference.root
-    guard !root.pointee.isInternal else { fatal("destroy: a cache of the core's own") }
+    guard root.pointee.kind == .user else { fatal("destroy: a cache of the core's own") }
     guard try lockToEnd(reference) else { return }
     end(reference)
   }

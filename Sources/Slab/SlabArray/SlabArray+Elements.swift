@@ -1,0 +1,53 @@
+// The elements that are there: one by one, and as spans.
+
+extension SlabArray where Element: ~Copyable {
+  public var indices: Range<Int> { 0..<count }
+
+  /// An element. O(1).
+  ///
+  /// - Precondition: the index is one of `indices`; else the process ends.
+  public subscript(_ index: Int) -> Element {
+    _read {
+      checkIndex(index)
+      // SAFETY: the index is below `count`, so there is a block and the element is initialised.
+      yield unsafe start.unsafelyUnwrapped[index]
+    }
+    _modify {
+      checkIndex(index)
+      // SAFETY: as above; `self` is exclusive.
+      yield unsafe &start.unsafelyUnwrapped[index]
+    }
+  }
+
+  /// Exchanges two elements. O(1).
+  ///
+  /// - Precondition: both are of `indices`.
+  public mutating func swapAt(_ first: Int, _ second: Int) {
+    checkIndex(first)
+    checkIndex(second)
+    guard first != second else { return }
+    // SAFETY: both are initialised, and not the same.
+    unsafe swap(&start.unsafelyUnwrapped[first], &start.unsafelyUnwrapped[second])
+  }
+
+  /// The elements. O(1).
+  public var span: Span<Element> {
+    @_lifetime(borrow self)
+    get {
+      // SAFETY: initialised elements that live and do not change as long as `self` is borrowed.
+      let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(start: start, count: count))
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// The same for changes. O(1).
+  public var mutableSpan: MutableSpan<Element> {
+    @_lifetime(&self)
+    mutating get {
+      // SAFETY: as above; nobody else sees them while `self` is exclusive.
+      let span = unsafe MutableSpan(
+        _unsafeElements: UnsafeMutableBufferPointer(start: start, count: count))
+      return unsafe _overrideLifetime(span, mutating: &self)
+    }
+  }
+}

@@ -1,0 +1,115 @@
+internal import SlabCore
+internal import SlabPlatform
+
+/// Bytes that are charged to a group: the owner of a block from the size classes (`size-…` in
+/// slabinfo), which frees it when it ends. Not copyable; does not grow.
+///
+/// For elements of a type there is `SlabArray`; for many objects of one type, `SlabCache`.
+@safe
+public struct SlabBuffer: ~Copyable, Sendable {
+  /// Of a live block of `capacity` bytes, of which the first `byteCount` are initialised.
+  private nonisolated(unsafe) let start: UnsafeMutableRawPointer
+  /// Bytes that hold something.
+  public private(set) var byteCount: Int
+  /// Bytes that the block has: what was asked for, rounded up to its size class.
+  public let capacity: Int
+
+  /// Allocates bytes that are zero. O(byteCount); locks and system calls as `SlabCache.allocate`.
+  ///
+  /// - Parameters:
+  ///   - byteCount: 0 to 4 MiB.
+  ///   - alignment: in bytes, a power of two up to 4,096.
+  ///   - group: who is charged.
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.allocationTooLarge`,
+  ///   `.invalidAlignment`.
+  public init(
+    zeroed byteCount: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect
+  ) throws(SlabError) {
+    let block = unsafe try group.allocateBlock(bytes: byteCount, alignment: alignment)
+    // SAFETY: the block has that many bytes and is ours.
+    unsafe start = block.baseAddress!
+    unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+    capacity = block.count
+    self.byteCount = byteCount
+  }
+
+  /// Allocates bytes and lets a body write them; those that it writes are there afterwards. As above,
+  /// but for the zeros.
+  ///
+  /// - Parameters:
+  ///   - capacity: in bytes, 0 to 4 MiB; the span has exactly as many.
+  ///   - body: gets the span to append to. If it throws, the block is freed.
+  public init(
+    capacity: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect,
+    initializingWith body: (inout OutputRawSpan) throws(SlabError) -> Void
+  ) throws(SlabError) {
+    let block = unsafe try group.allocateBlock(bytes: capacity, alignment: alignment)
+    // SAFETY: the block has that many bytes, and nobody else uses it meanwhile.
+    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<capacity])
+    var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
+    do throws(SlabError) {
+      try body(&span)
+    } catch {
+      SharedHeap.free(UInt(bitPattern: block.baseAddress))
+      throw error
+    }
+    unsafe start = block.baseAddress!
+    self.capacity = block.count
+    byteCount = unsafe span.finalize(for: room)
+  }
+
+  deinit { SharedHeap.free(UInt(bitPattern: unsafe start)) }
+
+  /// The bytes. O(1).
+  public var bytes: RawSpan {
+    @_lifetime(borrow self)
+    get {
+      // SAFETY: initialised bytes that live and do not change as long as `self` is borrowed.
+      let bytes = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: byteCount)
+      return unsafe _overrideLifetime(bytes, borrowing: self)
+    }
+  }
+
+  /// The same for changes. O(1).
+  public var mutableBytes: MutableRawSpan {
+    @_lifetime(&self)
+    mutating get {
+      // SAFETY: as above; nobody else sees them while `self` is exclusive.
+      let bytes = unsafe MutableRawSpan(_unsafeStart: start, byteCount: byteCount)
+      return unsafe _overrideLifetime(bytes, mutating: &self)
+    }
+  }
+
+  /// The bytes for C, as long as the body runs. O(1).
+  public borrowing func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try unsafe body(UnsafeRawBufferPointer(start: start, count: byteCount))
+  }
+
+  /// The same for changes.
+  public mutating func withUnsafeMutableBytes<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try unsafe body(UnsafeMutableRawBufferPointer(start: start, count: byteCount))
+  }
+}
+
+extension MemoryGroup {
+  /// The largest block of the size classes: of a `SlabBuffer`, or of a `SlabArray`'s elements.
+  public static var largestAllocation: Int { Allocator.largestAllocation }
+
+  /// A block of the size classes, which the caller owns: all of it can be used.
+  func allocateBlock(
+    bytes: Int, alignment: Int
+  ) throws(SlabError) -> UnsafeMutableRawBufferPointer {
+    guard bytes <= Allocator.largestAllocation else { throw .allocationTooLarge(bytes: bytes) }
+    guard bytes >= 0 else { throw .invalidObjectSize }
+    do {
+      let block = try allocator.allocate(bytes: bytes, alignment: alignment, in: core)
+      // SAFETY: the address of a live block of as many bytes.
+      return unsafe UnsafeMutableRawBufferPointer(
+        start: UnsafeMutableRawPointer(bitPattern: block), count: allocator.usableBytes(of: block))
+    } catch { throw SlabError(error, bytes: bytes, group: core) }
+  }
+}

@@ -1,0 +1,107 @@
+// The size classes: for every size the right one, and little waste where it matters.
+
+import SlabPlatform
+import SlabTestSupport
+import Testing
+
+@testable import SlabCore
+
+@Suite struct SizeClassTests {
+  private var sizes: [Int] { (0..<SizeClasses.sizes.count).map { SizeClasses.sizes[$0] } }
+
+  private func geometry(_ bytes: Int) -> SlabGeometry {
+    SlabGeometry(
+      objectSize: bytes, alignment: min(bytes & -bytes, SlabGeometry.largestAlignment),
+      cacheAligned: false, processorCount: 2)
+  }
+
+  @Test func everySizeHasTheSmallestClass() {
+    var classes = SizeClasses()
+    classes.fill()
+    let sizes = sizes
+    #expect(sizes == sizes.sorted())
+    #expect(sizes.last == Allocator.largestAllocation)
+    for bytes in 0...(64 << 10) {
+      let index = classes.index(forBytes: bytes)
+      if sizes[index] < bytes || (index > 0 && sizes[index - 1] >= bytes) {
+        Issue.record("\(bytes) bytes have the class of \(sizes[index])")
+      }
+    }
+    for index in 36..<sizes.count {
+      #expect(classes.index(forBytes: sizes[index]) == index)
+      #expect(classes.index(forBytes: sizes[index - 1] + 1) == index)
+    }
+  }
+
+  /// Each class holds more objects in a slab than the next larger one, else it would be of no use.
+  @Test func noClassIsIdle() {
+    for (bytes, next) in zip(sizes, sizes.dropFirst()) {
+      let own = geometry(bytes)
+      let other = geometry(next)
+      #expect(own.slotBytes == bytes)
+      let perObject = Double(1 << own.fullOrder) / Double(own.objectCount(order: own.fullOrder))
+      let perOther =
+        Double(1 << other.fullOrder) / Double(other.objectCount(order: other.fullOrder))
+      #expect(perObject < perOther, "\(bytes) bytes")
+    }
+  }
+
+  /// What a server in Swift allocates most (a closure, a task, a child task, a task allocator's slab):
+  /// at most a sixteenth of the memory is not theirs.
+  @Test(arguments: [32, 304, 336, 1016]) func littleWaste(bytes: Int) {
+    var classes = SizeClasses()
+    classes.fill()
+    let geometry = geometry(SizeClasses.sizes[classes.index(forBytes: bytes)])
+    let slab = UnitMap.unitBytes << geometry.fullOrder
+    let used = geometry.objectCount(order: geometry.fullOrder) * bytes
+    #expect((slab - used) * 16 <= slab)
+  }
+
+  @Test func blocks() throws {
+    try withAllocator { allocator in
+      let group = try allocator.makeGroup("tenant")
+      var blocks: [(UInt, Int)] = []
+      var bytes = 1
+      while bytes <= Allocator.largestAllocation {
+        for wanted in [bytes - 1, bytes, bytes + 1] where wanted <= Allocator.largestAllocation {
+          let block = try allocator.allocate(bytes: wanted, in: group)
+          #expect(allocator.usableBytes(of: block) >= wanted)
+          #expect(block % 16 == 0)
+          zeroMemory(at: block, bytes: wanted)
+          blocks.append((block, wanted))
+        }
+        bytes *= 2
+      }
+      #expect(allocator.statistics.rootCachesCreated == 0)
+      expectWhole(allocator)
+      for (block, _) in blocks { allocator.free(block) }
+      #expect(throws: AllocatorError.invalidObjectSize) {
+        try allocator.allocate(bytes: Allocator.largestAllocation + 1, in: group)
+      }
+      #expect(throws: AllocatorError.invalidObjectSize) {
+        try allocator.allocate(bytes: -1, in: group)
+      }
+      try allocator.offline(group)
+      allocator.release(group)
+    }
+  }
+
+  @Test func alignments() throws {
+    try withAllocator { allocator in
+      let root = allocator.rootGroup
+      for shift in 0...12 {
+        for bytes in [1, 17, 200, 304, 1016, 5000, 100_000] {
+          let block = try allocator.allocate(bytes: bytes, alignment: 1 << shift, in: root)
+          #expect(block % (1 << UInt(shift)) == 0)
+          #expect(allocator.usableBytes(of: block) >= bytes)
+          allocator.free(block)
+        }
+      }
+      for alignment in [0, -8, 24, 48, 8192] {
+        #expect(throws: AllocatorError.invalidAlignment) {
+          try allocator.allocate(bytes: 8, alignment: alignment, in: root)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,209 @@
+// Who is charged by an allocation that names no group: for each way in which code gets from one place
+// to another, what holds. The groups are of the shared allocator, whose tests run side by side: so
+// each looks at groups of its own only.
+
+import Dispatch
+import Slab
+import Synchronization
+import Testing
+
+private let objects = try! SlabCache<Int>(named: "current-group-test")
+
+/// Allocates an object here, and says which group is charged for it, of those that the test has.
+private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
+  // Exhausts what is in the groups' slabs: one slab more shows who pays.
+  let before = groups.map(\.current)
+  var slots = SlabArray<Slot<Int>>(in: .root)
+  while true {
+    try slots.append(try objects.allocate(1))
+    for (group, bytes) in zip(groups, before) where group.current > bytes { return group }
+    if slots.count > 10_000 { return nil }
+  }
+}
+
+@Suite struct CurrentGroupTests {
+  let groups: [MemoryGroup]
+
+  init() throws {
+    let serial = Self.serial.add(1, ordering: .relaxed).newValue
+    groups = try (1...2).map { try MemoryGroup.root.makeChild(named: "current-\(serial)-\($0)") }
+  }
+
+  private static let serial = Atomic(0)
+
+  private func expect(
+    _ group: MemoryGroup?, at location: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(try chargedGroup(of: groups) == group, sourceLocation: location)
+    #expect(MemoryGroup.inEffect == group ?? .root, sourceLocation: location)
+  }
+
+  @Test func withoutAScopeItIsTheRootGroup() throws { try expect(nil) }
+
+  @Test func scopesNestAndEnd() throws {
+    try MemoryGroup.with(groups[0]) {
+      try expect(groups[0])
+      try MemoryGroup.with(groups[1]) { try expect(groups[1]) }
+      try MemoryGroup.with(.root) { try expect(nil) }
+      try expect(groups[0])
+    }
+    try expect(nil)
+  }
+
+  @Test func scopesEndWithAnError() throws {
+    struct Failure: Error {}
+    #expect(throws: Failure.self) {
+      try MemoryGroup.with(groups[0]) { () throws(Failure) -> Void in throw Failure() }
+    }
+    try expect(nil)
+  }
+
+  @Test func aTaskKeepsItAcrossSuspensions() async throws {
+    try await MemoryGroup.with(groups[0]) {
+      for _ in 0..<100 {
+        await Task.yield()
+        #expect(MemoryGroup.inEffect == groups[0])
+      }
+      try expect(groups[0])
+    }
+    try expect(nil)
+  }
+
+  @Test func childTasksInheritIt() async throws {
+    try await MemoryGroup.with(groups[0]) {
+      async let child: Void = expect(groups[0])
+      try await child
+      try await withThrowingTaskGroup(of: Void.self) { tasks in
+        for _ in 0..<4 { tasks.addTask { try expect(groups[0]) } }
+        try await tasks.waitForAll()
+      }
+    }
+  }
+
+  @Test func unstructuredTasksInheritIt() async throws {
+    let task = MemoryGroup.with(groups[0]) { Task { try expect(groups[0]) } }
+    try await task.value
+  }
+
+  /// The task outlives the scope, and every other handle of the group.
+  @Test func aTaskThatOutlivesTheScopeKeepsTheGroup() async throws {
+    let start = Gate()
+    var group: MemoryGroup? = try MemoryGroup.root.makeChild(named: "outlived-\(groups[0].name)")
+    let task = MemoryGroup.with(group!) {
+      Task {
+        await start.wait()
+        let slot = try objects.allocate(2)
+        #expect(MemoryGroup.inEffect.name.hasPrefix("outlived"))
+        return slot.value + MemoryGroup.inEffect.current
+      }
+    }
+    group = nil
+    await start.open()
+    #expect(try await task.value == 2 + 4096)
+  }
+
+  @Test func detachedTasksDoNot() async throws {
+    try await MemoryGroup.with(groups[0]) {
+      try await Task.detached { try expect(nil) }.value
+      // They are given it.
+      try await Task.detached {
+        try MemoryGroup.with(groups[0]) { try expect(groups[0]) }
+      }.value
+    }
+  }
+
+  /// The place where whatever hangs on threads or executors goes wrong: one thread runs the jobs of
+  /// both tenants for the actor.
+  @Test func aSharedActorWorksForWhoeverCallsIt() async throws {
+    let actor = SharedActor()
+    await withTaskGroup(of: Void.self) { tasks in
+      for round in 0..<8 {
+        let group = groups[round % 2]
+        tasks.addTask {
+          await MemoryGroup.with(group) {
+            for _ in 0..<2000 {
+              if await !actor.isInEffect(group) { Issue.record("another tenant's group") }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test func continuationsResumedElsewhereDoNotMatter() async throws {
+    try await MemoryGroup.with(groups[0]) {
+      await withCheckedContinuation { continuation in
+        DispatchQueue.global().async {
+          MemoryGroup.with(groups[1]) { continuation.resume() }
+        }
+      }
+      try expect(groups[0])
+    }
+  }
+
+  @Test func blocksForDispatchDoNotInheritIt() async throws {
+    let result = await MemoryGroup.with(groups[0]) {
+      await withCheckedContinuation { continuation in
+        DispatchQueue.global().async {
+          continuation.resume(
+            returning: Result {
+              try expect(nil)
+              try MemoryGroup.with(groups[1]) { try expect(groups[1]) }
+              try expect(nil)
+            })
+        }
+      }
+    }
+    try result.get()
+  }
+
+  /// A synchronous body on the same thread sees it: Dispatch runs it in place.
+  @Test func aSynchronousBlockSeesIt() throws {
+    try MemoryGroup.with(groups[0]) {
+      try DispatchQueue(label: "here").sync { try expect(groups[0]) }
+    }
+  }
+
+  @Test func cachesOfAnotherAllocatorAreNotCharged() throws {
+    let allocator = try SlabAllocator()
+    // SAFETY: nothing of the allocator is used after this scope but handles.
+    defer { unsafe allocator.unmapEverything() }
+    let cache = try SlabCache<Int>(named: "elsewhere", of: allocator)
+    let other = try allocator.rootGroup.makeChild(named: "elsewhere")
+    try MemoryGroup.with(groups[0]) {
+      let three = try cache.allocate(3).take()
+      #expect(three == 3)
+      #expect(groups[0].current == 0)
+    }
+    try MemoryGroup.with(other) {
+      let slot = try cache.allocate(4)
+      #expect(slot.value == 4)
+      #expect(other.current == 4096)
+      // Nor is a cache of ours charged to a group of the other one.
+      let five = try objects.allocate(5).take()
+      #expect(five == 5)
+      #expect(other.current == 4096)
+    }
+  }
+}
+
+private actor SharedActor {
+  func isInEffect(_ group: MemoryGroup) -> Bool { MemoryGroup.inEffect == group }
+}
+
+/// Closed until it is opened.
+private actor Gate {
+  private var isOpen = false
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  func wait() async {
+    if isOpen { return }
+    await withCheckedContinuation { waiting.append($0) }
+  }
+
+  func open() {
+    isOpen = true
+    for continuation in waiting { continuation.resume() }
+    waiting = []
+  }
+}

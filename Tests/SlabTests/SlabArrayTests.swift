@@ -1,0 +1,169 @@
+// Variable-size storage: arrays against the standard library's, buffers, and the size classes that
+// they come from.
+
+import Slab
+import Testing
+
+@Suite struct SlabArrayTests {
+  let allocator: SlabAllocator
+  let group: MemoryGroup
+  let ends = Tracked.Ends()
+
+  init() throws {
+    allocator = try SlabAllocator()
+    group = try allocator.rootGroup.makeChild(named: "tenant")
+  }
+
+  /// What an array has after a number of steps, beside a model.
+  @Test(arguments: [1, 2, 3]) func behavesAsAnArray(seed: UInt64) throws {
+    var random = SplitMix(state: seed)
+    var array = SlabArray<Int>(in: group)
+    var model: [Int] = []
+    for step in 0..<2000 {
+      let index = model.isEmpty ? 0 : Int(random.next() % UInt64(model.count))
+      switch random.next() % 8 {
+      case 0...2:
+        try array.append(step)
+        model.append(step)
+      case 3:
+        try array.insert(step, at: index)
+        model.insert(step, at: index)
+      case 4 where !model.isEmpty:
+        #expect(array.remove(at: index) == model.remove(at: index))
+      case 5:
+        #expect(array.popLast() == model.popLast())
+      case 6 where !model.isEmpty:
+        array.swapAt(0, index)
+        model.swapAt(0, index)
+        array[index] += 1
+        model[index] += 1
+      case 7 where step % 97 == 0:
+        array.removeAll(keepingCapacity: step % 2 == 0)
+        model.removeAll()
+      default: break
+      }
+      #expect(array.count == model.count)
+      #expect(array.capacity >= array.count)
+    }
+    let elements = array.span
+    #expect(elements.indices.map { elements[$0] } == model)
+  }
+
+  @Test func elementsEndOnce() throws {
+    do {
+      var array = SlabArray<Tracked>(in: group)
+      for number in 0..<100 { try array.append(Tracked(ends, number)) }
+      #expect(ends.value == 0)
+      _ = array.popLast()
+      array.remove(at: 0)
+      #expect(ends.value == 2)
+      #expect(array[0].number == 1)
+    }
+    #expect(ends.value == 100)
+    try group.offline()
+    allocator.waitUntilDrained()
+    #expect(group.current == 0)
+  }
+
+  @Test func theLimitLeavesItAsItWas() throws {
+    let poor = try allocator.rootGroup.makeChild(named: "poor", max: 16 << 10)
+    var array = SlabArray<Tracked>(in: poor)
+    var refused: Tracked?
+    while refused == nil {
+      refused = array.appendIfPossible(Tracked(ends, array.count))
+      if array.count > 10_000 { break }
+    }
+    let count = array.count
+    #expect(count > 100)
+    #expect(count == array.capacity)
+    #expect(ends.value == 0)
+    #expect(throws: SlabError.self) { try array.append(Tracked(ends)) }
+    #expect(ends.value == 1)
+    #expect(array.count == count)
+    for index in array.indices { #expect(array[index].number == index) }
+    #expect(poor.current <= 16 << 10)
+  }
+
+  @Test func slotsInBulk() throws {
+    let cache = try SlabCache<Tracked>(named: "tracked", of: allocator)
+    var slots = SlabArray<Slot<Tracked>>(in: .root)
+    try slots.append(addingCapacity: 1000) { span throws(SlabError) in
+      try cache.allocate(filling: &span, in: group) { Tracked(ends, $0) }
+    }
+    #expect(slots.count == 1000)
+    #expect(slots[999].value.number == 999)
+    #expect(throws: SlabError.cacheBusy(objects: 1000)) { try cache.destroy() }
+    slots.removeAll()
+    #expect(ends.value == 1000)
+    let poor = try allocator.rootGroup.makeChild(named: "poor", max: 8192)
+    #expect(throws: SlabError.self) {
+      try slots.append(addingCapacity: 1000) { span throws(SlabError) in
+        try cache.allocate(filling: &span, in: poor) { Tracked(ends, $0) }
+      }
+    }
+    #expect(slots.count == 0)
+    try cache.destroy()
+  }
+
+  @Test func bytes() throws {
+    var buffer = try SlabBuffer(zeroed: 1016, in: group)
+    #expect(buffer.capacity == 1024)
+    #expect(buffer.byteCount == 1016)
+    #expect(buffer.bytes.byteCount == 1016)
+    #expect(unsafe buffer.bytes.unsafeLoad(fromByteOffset: 8, as: UInt64.self) == 0)
+    var bytes = buffer.mutableBytes
+    bytes.storeBytes(of: 7, toByteOffset: 8, as: UInt64.self)
+    #expect(unsafe buffer.bytes.unsafeLoad(fromByteOffset: 8, as: UInt64.self) == 7)
+    let text = try SlabBuffer(capacity: 100, in: group) { span throws(SlabError) in
+      for byte in "tenant".utf8 { span.append(byte) }
+    }
+    #expect(text.byteCount == 6)
+    let string = unsafe text.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
+    #expect(string == "tenant")
+    #expect(group.current == 4096)
+  }
+
+  @Test(arguments: [32, 64, 4096]) func alignment(alignment: Int) throws {
+    for bytes in [1, 100, 1000, 5000, 40_000] {
+      let buffer = try SlabBuffer(zeroed: bytes, alignment: alignment, in: group)
+      let address = unsafe buffer.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+      #expect(address % UInt(alignment) == 0)
+    }
+    #expect(throws: SlabError.invalidAlignment) {
+      _ = try SlabBuffer(zeroed: 1, alignment: 3, in: group)
+    }
+    #expect(throws: SlabError.invalidAlignment) {
+      _ = try SlabBuffer(zeroed: 1, alignment: 8192, in: group)
+    }
+  }
+
+  @Test func largeBlocksAreChargedAndGoBackAtOnce() throws {
+    let before = group.current
+    do {
+      let buffer = try SlabBuffer(zeroed: 3_000_000, in: group)
+      #expect(buffer.capacity == 4 << 20)
+      #expect(group.current == before + 4 << 20)
+    }
+    #expect(group.current == before)
+    #expect(throws: SlabError.allocationTooLarge(bytes: 4 << 20 + 1)) {
+      _ = try SlabBuffer(zeroed: 4 << 20 + 1, in: group)
+    }
+    #expect(throws: SlabError.allocationTooLarge(bytes: .max)) {
+      _ = try SlabArray<Int>(minimumCapacity: .max, in: group)
+    }
+    #expect(throws: SlabError.invalidObjectSize) { _ = try SlabBuffer(zeroed: -1, in: group) }
+    #expect(try SlabBuffer(zeroed: 0, in: group).byteCount == 0)
+  }
+}
+
+/// A generator whose numbers follow from its seed.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var word = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
+    word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
+    return word ^ word >> 31
+  }
+}
