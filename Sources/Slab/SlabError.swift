@@ -32,11 +32,13 @@ public enum SlabError: Error, Equatable, Sendable {
   case cacheBusy(objects: Int)
   /// The cache has been destroyed.
   case cacheDestroyed
-  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: more than 4,095
-  /// bytes, or control characters.
+  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: not 1 to 255 bytes
+  /// without blanks, control characters and slashes, or `.` or `..`.
   case invalidName
   /// A cache of this name exists.
   case nameInUse
+  /// The parent has a child group of this name that is online.
+  case groupNameInUse
   /// Not 1 byte to 32 KiB.
   case invalidObjectSize
   /// Not a power of two up to 4,096.
@@ -82,6 +84,7 @@ extension SlabError {
     case .cacheDestroyed: self = .cacheDestroyed
     case .invalidName: self = .invalidName
     case .nameInUse: self = .nameInUse
+    case .groupNameInUse: self = .groupNameInUse
     case .invalidObjectSize: self = .invalidObjectSize
     case .invalidAlignment: self = .invalidAlignment
     case .invalidOptions: self = .invalidOptions
@@ -110,7 +113,8 @@ extension SlabError: CustomStringConvertible {
     case .cacheBusy(let objects): "the cache has \(objects) live objects"
     case .cacheDestroyed: "the cache has been destroyed"
     case .invalidName:
-      "a cache's name is 1 to 63 bytes without blanks and control characters, a group's up to 4095"
+      "a cache's name is 1 to 63 bytes without blanks, a group's 1 to 255 without blanks and slashes"
+    case .groupNameInUse: "the parent has an online child of this name"
     case .nameInUse: "a cache of this name exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"

@@ -47,11 +47,18 @@ extension Allocator {
 
   /// A group with a name given as a string.
   package func makeGroup(
-    _ name: String, below parent: Pointer<Group>? = nil, max: Int = Group.unlimited,
-    endings: EndingPolicy? = nil
+    _ name: String, below parent: Pointer<Group>? = nil, isUnique: Bool = false,
+    max: Int = Group.unlimited, endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
     let bytes = Array(name.utf8)
-    return try makeGroup(named: bytes.span, below: parent, max: max, endings: endings)
+    return try makeGroup(
+      named: bytes.span, below: parent, isUnique: isUnique, max: max, endings: endings)
+  }
+
+  /// The online child of a name, with a handle.
+  package func child(_ name: String, of parent: Pointer<Group>) -> Pointer<Group>? {
+    let bytes = Array(name.utf8)
+    return child(named: bytes.span, of: parent)
   }
 
   /// The text of slabinfo, read in pieces of a size.

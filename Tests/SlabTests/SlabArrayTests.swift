@@ -60,7 +60,7 @@ import Testing
       #expect(array[0].number == 1)
     }
     #expect(ends.value == 100)
-    try group.offline()
+    try group.close()
     allocator.waitUntilDrained()
     #expect(group.current == 0)
   }

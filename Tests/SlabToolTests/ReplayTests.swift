@@ -76,8 +76,12 @@ private func replay(
   }
 
   @Test func copiesAreNamedApart() {
-    let names = (0..<3).map { SlabReplayTarget.name("/job0", copy: $0) }
-    #expect(names == ["/job0", "/job0#2", "/job0#3"])
+    let names = (0..<3).map { SlabReplayTarget.groupName("/jobs/job0", group: 4, copy: $0) }
+    #expect(names == ["job0#5", "job0#5.2", "job0#5.3"])
+    #expect(SlabReplayTarget.groupName("/", group: 0, copy: 0) == "group#1")
+    #expect(SlabReplayTarget.groupName("/a b\u{7}é", group: 0, copy: 0) == "a_b___#1")
+    let long = String(repeating: "x", count: 300)
+    #expect(SlabReplayTarget.groupName(long, group: 0, copy: 0).utf8.count == 202)
   }
 
   @Test func overwrittenObjectsAreFound() {

@@ -3,12 +3,20 @@
 internal import SlabCore
 
 extension MemoryGroup {
-  /// Takes the group offline: it allocates no more, frees go on working, and its memory goes back
-  /// as its objects are freed. O(depth); waits for nothing but a short lock. What objects that
-  /// outlive it do to the group is its `EndingPolicy`.
+  /// Ends the group and all groups below it: they allocate no more, their names can be used again at
+  /// once, frees go on working, and their memory goes back as their objects are freed. What objects
+  /// that outlive them do to the groups is their `EndingPolicy`. A group that has ended already stays as
+  /// it is.
   ///
-  /// - Throws: `.groupHasChildren` while a child group is online; `.groupOffline` if it is offline.
-  public func offline() throws(SlabError) {
-    do { try allocator.offline(core) } catch { throw SlabError(error) }
+  /// Returns at once: O(groups below), under short locks; waits for no object and no worker.
+  ///
+  /// - Throws: `.rootGroup`.
+  public func close() throws(SlabError) {
+    do { try allocator.close(core) } catch {
+      if error != .groupOffline { throw SlabError(error) }
+    }
   }
+
+  /// Whether the group has not ended. O(1).
+  public var isOnline: Bool { core.isOnline }
 }

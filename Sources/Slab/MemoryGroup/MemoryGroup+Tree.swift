@@ -20,10 +20,27 @@ extension MemoryGroup {
     let bytes = Array(name.utf8)
     do {
       let child = try allocator.makeGroup(
-        named: bytes.span, below: core, max: max ?? Group.unlimited, endings: policy?.core)
-      return MemoryGroup(
-        GroupHandle(adopting: child, parent: handle, allocator: handle.allocator))
+        named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited, endings: policy?.core)
+      return adopt(child)
     } catch { throw SlabError(error) }
+  }
+
+  /// The child of a name that is online; `nil` if there is none. O(1) expected; takes a short lock.
+  public func child(named name: String) -> MemoryGroup? {
+    let bytes = Array(name.utf8)
+    return allocator.child(named: bytes.span, of: core).map(adopt)
+  }
+
+  /// The children that are online. O(children), under a short lock for a few at a time: one that is
+  /// there all the while is in it, one that comes or goes may be.
+  public var children: [MemoryGroup] {
+    var children: [MemoryGroup] = []
+    allocator.forEachChild(of: core) { children.append(adopt($0)) }
+    return children
+  }
+
+  private func adopt(_ child: Pointer<Group>) -> MemoryGroup {
+    MemoryGroup(GroupHandle(adopting: child, parent: handle, allocator: handle.allocator))
   }
 
   /// The name that it was made with; that of the root group is empty.

@@ -38,9 +38,16 @@ extension Allocator {
       region.unmap()
       throw .outOfAddressSpace
     }
+    let groupNames: GroupNames
+    do { groupNames = try GroupNames(bucketLimit: groupIDs.limit) } catch {
+      region.unmap()
+      groupIDs.unmap()
+      throw .outOfAddressSpace
+    }
     guard let heap = HeapReservation(wanted: configuration.addressSpaceBytes) else {
       region.unmap()
       groupIDs.unmap()
+      groupNames.unmap()
       throw .outOfAddressSpace
     }
     var pages = PageAllocator(
@@ -48,6 +55,7 @@ extension Allocator {
     guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
       region.unmap()
       groupIDs.unmap()
+      groupNames.unmap()
       heap.unmap()
       throw .outOfMemory
     }
@@ -55,7 +63,8 @@ extension Allocator {
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
-        pages: pages, region: region, groupIDs: groupIDs, configuration: configuration))
+        pages: pages, region: region, groupIDs: groupIDs, groupNames: groupNames,
+        configuration: configuration))
     do throws(AllocatorError) {
       try makeInternalCaches()
       try makeRootGroup()
@@ -158,6 +167,7 @@ extension Allocator {
     let map = state.pointee.pages.map
     state.pointee.region.unmap()
     state.pointee.registry.groupIDs.unmap()
+    state.pointee.registry.groupNames.unmap()
     HeapReservation(map: map).unmap()
   }
 }

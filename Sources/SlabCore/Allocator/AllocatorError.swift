@@ -32,6 +32,8 @@ package enum AllocatorError: Error, Equatable, Sendable {
   case invalidName
   /// A root cache of this name exists.
   case nameInUse
+  /// An online child of the same parent has this name.
+  case groupNameInUse
   /// Not 1 byte to 32 KiB.
   case invalidObjectSize
   /// Not a power of two up to a page.

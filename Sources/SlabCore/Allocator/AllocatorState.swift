@@ -54,12 +54,12 @@ package struct AllocatorState: ~Copyable {
 
   init(
     pages: consuming PageAllocator, region: consuming PerCPURegion,
-    groupIDs: consuming GroupIDTable,
+    groupIDs: consuming GroupIDTable, groupNames: consuming GroupNames,
     configuration: AllocatorConfiguration
   ) {
     self.pages = pages
     self.region = region
-    registry = Registry(groupIDs: groupIDs)
+    registry = Registry(groupIDs: groupIDs, groupNames: groupNames)
     callbacks = Callbacks(workerLimit: configuration.callbackWorkerLimit)
     lifecycle = Lifecycle(workerLimit: configuration.workerLimit)
     self.configuration = configuration

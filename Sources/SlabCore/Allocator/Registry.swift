@@ -16,6 +16,7 @@ struct Registry: ~Copyable {
   /// Bits of the root indices that are in use.
   var rootIndices = InlineArray<48, UInt64>(repeating: 0)
   var groupIDs: GroupIDTable
+  var groupNames: GroupNames
   /// Nodes of these lists that were visited by offline, batches, shutdown, creation and slabinfo.
   var listSteps = 0
   /// Linux 4.10 only: entries of the array of children that each root would have.
@@ -36,7 +37,10 @@ struct Registry: ~Copyable {
   var aliasesCreated = 0
   var aliasesDropped = 0
 
-  init(groupIDs: consuming GroupIDTable) { self.groupIDs = groupIDs }
+  init(groupIDs: consuming GroupIDTable, groupNames: consuming GroupNames) {
+    self.groupIDs = groupIDs
+    self.groupNames = groupNames
+  }
 
   static var rootLimit: Int { 48 * 64 }
 
@@ -61,7 +65,7 @@ struct Registry: ~Copyable {
 /// the next free id. Under the registry lock.
 struct GroupIDTable: ~Copyable {
   private let words: Words
-  private let limit: Int
+  let limit: Int
   private var end = 0
   private var committed = 0
   private var firstFree = 0

@@ -8,13 +8,15 @@ extension Allocator {
 
   /// Makes a group below a parent (the root group by default), with one handle. O(depth). Takes the
   /// registry lock; the descriptor is charged to nobody. Names are for reports; two groups may have
-  /// the same, or none. Without `endings` the allocator's policy is the group's; under the rules of
+  /// the same, or none, unless it `isUnique`: then it is one by the rules of `Group.isValidName`, new
+  /// among the parent's online children, and found by `child(named:of:)`. Without `endings` the allocator's policy is the group's; under the rules of
   /// Linux 4.10 all groups keep.
   package func makeGroup(
     named utf8: borrowing Span<UInt8>, below wanted: Pointer<Group>? = nil,
-    max: Int = Group.unlimited, endings: EndingPolicy? = nil
+    isUnique: Bool = false, max: Int = Group.unlimited, endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
     let parent = wanted ?? rootGroup
+    guard !isUnique || Group.isValidName(utf8) else { throw .invalidName }
     guard max >= 0 else { throw .invalidLimit }
     guard Int(parent.pointee.depth) < Group.deepest else { throw .groupTooDeep }
     let name = try copyName(utf8)
@@ -29,10 +31,14 @@ extension Allocator {
     defer { state.unlockGroups() }
     state.pointee.registry.lock.lock()
     defer { state.pointee.registry.lock.unlock() }
-    guard parent.isOnline, let id = state.pointee.registry.groupIDs.take() else {
+    let id: Int
+    do throws(AllocatorError) {
+      if isUnique { try checkName(utf8, below: parent) }
+      id = try takeGroupID(below: parent)
+    } catch {
       if name != 0 { state.freeInternal(name) }
       state.pointee.groups.cache.free(group.address)
-      throw parent.isOnline ? .tooMany : .groupOffline
+      throw error
     }
     // SAFETY: the object is ours and large enough.
     unsafe group.unsafePointer.initialize(
@@ -43,6 +49,11 @@ extension Allocator {
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.makeInlineTable()
+    if isUnique {
+      group.pointee.nameHash = Group.nameHash(utf8, below: parent)
+      state.pointee.registry.groupNames.insert(group)
+      group.pointee.isIndexed = true
+    }
     parent.childGroups.insertAfter(group.siblingNode)
     parent.pointee.childGroupCount += 1
     parent.pointee.onlineChildGroupCount += 1
@@ -52,6 +63,21 @@ extension Allocator {
     state.growChildArrays(toHold: id - 1)
     state.pointee.registry.groupsCreated += 1
     return group
+  }
+
+  /// Under the registry lock: whether a name is new among the online children.
+  private func checkName(
+    _ utf8: borrowing Span<UInt8>, below parent: Pointer<Group>
+  ) throws(AllocatorError) {
+    guard findChild(named: utf8, of: parent) == nil else { throw .groupNameInUse }
+    guard state.pointee.registry.groupNames.prepare() else { throw .outOfMemory }
+  }
+
+  /// Under the registry lock: an id, if a group can be made.
+  private func takeGroupID(below parent: Pointer<Group>) throws(AllocatorError) -> Int {
+    guard parent.isOnline, !parent.pointee.isClosing else { throw .groupOffline }
+    guard let id = state.pointee.registry.groupIDs.take() else { throw .tooMany }
+    return id
   }
 
   /// The name in memory of the core's; 0 for an empty one.

@@ -70,7 +70,16 @@ package struct Group: ~Copyable {
   var onlineDescendantCount: UInt32 = 0
   var dyingDescendantCount: UInt32 = 0
 
-  static var descriptorBytes: Int { 256 }
+  // Line 4.
+  /// The next group in the chain of the index of names; see GroupNames.swift.
+  var nextNamed: Pointer<Group>? = nil
+  var nameHash: UInt32 = 0
+  /// Whether it is in the index.
+  var isIndexed = false
+  /// Set when `close` has come to it: no child is made below it any more.
+  var isClosing = false
+
+  static var descriptorBytes: Int { 320 }
   static var siblingNodeOffset: UInt { 176 }
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.

@@ -39,6 +39,9 @@ extension Allocator {
     if groups - 1 != registry.pointee.groupsCreated - registry.pointee.groupsReleased {
       return "registry: groups do not add up"
     }
+    if state.pointee.registry.groupNames.countEntries() == nil {
+      return "groups: the index of names does not add up"
+    }
     if pages * PageAllocator.pageBytes != rootGroup.pointee.current.load(ordering: .relaxed) {
       return "groups: charged pages are not the pages of their slabs"
     }
@@ -179,6 +182,8 @@ extension Pointer where Pointee == Group {
       {
         return broken
       }
+      if group.isOnline, online < children { return "group: online child groups first" }
+      if group.pointee.isIndexed, !group.isOnline { return "group: a name after its end" }
       children += 1
       if group.isOnline { online += 1 }
       onlineBelow += Int(group.pointee.onlineDescendantCount) + (group.isOnline ? 1 : 0)

@@ -87,7 +87,8 @@ extension Allocator {
     figures.listSteps = state.pointee.registry.listSteps
     figures.aliasesCreated = state.pointee.registry.aliasesCreated
     figures.aliasesDropped = state.pointee.registry.aliasesDropped
-    let idBytes = state.pointee.registry.groupIDs.usedBytes
+    let idBytes =
+      state.pointee.registry.groupIDs.usedBytes + state.pointee.registry.groupNames.usedBytes
     state.pointee.registry.lock.unlock()
 
     figures.chargedBytes = rootGroup.pointee.current.load(ordering: .relaxed)
@@ -143,6 +144,7 @@ extension Allocator {
     state.pages.shrinkHeap()
     state.pointee.registry.lock.lock()
     state.pointee.registry.groupIDs.trim()
+    state.pointee.registry.groupNames.trim()
     state.pointee.registry.lock.unlock()
     _ = state.region.trim()
   }

@@ -82,8 +82,7 @@ extension Allocator {
     // The state first: a creator of a child rechecks it under the registry lock.
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
-    group.pointee.parent?.pointee.onlineChildGroupCount -= 1
-    group.countOffline()
+    state.leaveOnlineSiblings(group)
     state.walkAllCaches { cache in
       guard cache.isRoot, let child = group.child(of: cache.pointee.root) else { return }
       _ = child.beginDeactivation()

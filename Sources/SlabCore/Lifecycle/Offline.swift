@@ -32,11 +32,10 @@ extension Allocator {
 
   /// Under the registry lock. The state changes first: a creator of a child rechecks it under this
   /// lock, so no child is born afterwards.
-  fileprivate func takeOffline(_ group: Pointer<Group>) {
+  func takeOffline(_ group: Pointer<Group>) {
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
-    group.pointee.parent?.pointee.onlineChildGroupCount -= 1
-    group.countOffline()
+    state.leaveOnlineSiblings(group)
     group.unpublishAll()
     state.pointee.registry.groupIDs.free(Int(group.pointee.id))
     group.pointee.nextInBatch = state.pointee.lifecycle.offlineBatch

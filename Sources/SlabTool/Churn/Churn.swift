@@ -79,7 +79,7 @@ import Slab
   private mutating func endGroup(_ index: Int) throws(ToolError) {
     let start = MonotonicTime.nanoseconds()
     do throws(SlabError) {
-      try groups[index]!.offline()
+      try groups[index]!.close()
     } catch {
       throw .allocator("take group \(index + 1) offline", error)
     }

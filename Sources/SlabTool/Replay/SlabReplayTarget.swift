@@ -54,7 +54,7 @@ import Slab
 
   mutating func makeGroup(_ group: Int, named name: String, parent: Int?) throws(ToolError) {
     for copy in 0..<copies {
-      let copyName = Self.name(name, copy: copy)
+      let copyName = Self.groupName(name, group: group, copy: copy)
       let parentHandle = parent.flatMap { handles[$0 * copies + copy] } ?? rootGroup
       do throws(SlabError) {
         handles.append(try parentHandle.makeChild(named: copyName))
@@ -64,9 +64,15 @@ import Slab
     }
   }
 
-  /// The first copy of a group has the recorded name, the others have their number behind it.
-  static func name(_ name: String, copy: Int) -> String {
-    copy == 0 ? name : "\(name)#\(copy + 1)"
+  /// A name for a group that is unique and has no byte that names must not have: the end of its path,
+  /// its number in the recording, and that of the copy but for the first.
+  static func groupName(_ path: String, group: Int, copy: Int) -> String {
+    let component = path.utf8.split(separator: UInt8(ascii: "/")).last ?? "group".utf8[...]
+    let printable = component.suffix(200).map {
+      $0 <= 0x20 || $0 >= 0x7f ? UInt8(ascii: "_") : $0
+    }
+    let name = "\(String(decoding: printable, as: UTF8.self))#\(group + 1)"
+    return copy == 0 ? name : "\(name).\(copy + 1)"
   }
 
   mutating func offlineGroup(_ group: Int) throws(ToolError) {
@@ -81,7 +87,7 @@ import Slab
 
   private static func offline(_ group: MemoryGroup) throws(ToolError) {
     do throws(SlabError) {
-      try group.offline()
+      try group.close()
     } catch {
       throw .allocator("take group \(group.name) offline", error)
     }

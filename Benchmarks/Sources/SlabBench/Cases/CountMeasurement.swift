@@ -5,9 +5,9 @@ import Slab
 enum CountMeasurement {
   static func run(pairs: Int) throws {
     let allocator = try SlabAllocator()
-    let cache = try allocator.makeCache(
-      named: "object-64", objectSize: PairMeasurement.objectBytes)
-    let group = try allocator.makeGroup(named: "tenant")
+    let cache = try RawSlabCache(
+      named: "object-64", objectSize: PairMeasurement.objectBytes, of: allocator)
+    let group = try allocator.makeTenant("tenant")
     PairMeasurement.slabBatches(allocator, cache, group, pairs: pairs)
     PairMeasurement.slabPairs(allocator, cache, group, pairs: pairs)
     PairMeasurement.mallocBatches(pairs: pairs)

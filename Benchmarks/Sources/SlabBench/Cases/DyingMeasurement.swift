@@ -54,9 +54,9 @@ enum DyingMeasurement {
 
   /// Takes samples until the other CPU's work is over.
   private static func time(
-    _ allocator: SlabAllocator, _ cache: SlabCache, beside work: @escaping @Sendable () -> Void
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, beside work: @escaping @Sendable () -> Void
   ) throws -> Result {
-    let tenant = try allocator.makeGroup(named: "tenant")
+    let tenant = try allocator.makeTenant("tenant")
     let line = StartLine(count: 2)
     let flag = FinishFlag()
     let results: [Result] = Threads.run([
@@ -77,14 +77,13 @@ enum DyingMeasurement {
         return Result(capacity: 0)
       },
     ])
-    try tenant.offline()
-    tenant.release()
+    try tenant.close()
     allocator.waitUntilDrained()
     return results[0]
   }
 
   private static func runSingly(
-    _ allocator: SlabAllocator, _ cache: SlabCache, _ tenant: MemoryGroup, _ note: (Int) -> Void
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, _ tenant: MemoryGroup, _ note: (Int) -> Void
   ) {
     // SAFETY: each element is written before it is read; each object is freed once.
     unsafe withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer.self, capacity: burst) {
@@ -101,7 +100,7 @@ enum DyingMeasurement {
   }
 
   private static func runPairs(
-    _ allocator: SlabAllocator, _ cache: SlabCache, _ tenant: MemoryGroup, _ note: (Int) -> Void
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, _ tenant: MemoryGroup, _ note: (Int) -> Void
   ) {
     var durations = InlineArray<32, Int>(repeating: 0)
     // SAFETY: each element is written before it is read; each object is freed once.

@@ -48,9 +48,9 @@ enum GroupsMeasurement {
   }
 
   private static func startWorker(of allocator: SlabAllocator) {
-    guard let group = try? allocator.makeGroup(named: "first"), (try? group.offline()) != nil
-    else { fatalError("slab-bench: no group") }
-    group.release()
+    guard (try? allocator.makeTenant("first").close()) != nil else {
+      fatalError("slab-bench: no group")
+    }
     allocator.waitUntilDrained()
   }
 }

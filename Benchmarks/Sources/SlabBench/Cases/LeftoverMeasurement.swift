@@ -10,7 +10,7 @@ enum LeftoverMeasurement {
 
   static func run() throws {
     let allocator = try SlabAllocator()
-    var caches: [SlabCache] = []
+    var caches: [RawSlabCache] = []
     for size in sizes {
       caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
@@ -49,11 +49,11 @@ enum LeftoverMeasurement {
 /// Groups with one object in each cache that are made, and then all ended.
 private struct Wave {
   let allocator: SlabAllocator
-  let caches: [SlabCache]
+  let caches: [RawSlabCache]
   private var groups: [MemoryGroup] = []
   private var objects: [UInt]
 
-  init(allocator: SlabAllocator, caches: [SlabCache], capacity: Int) {
+  init(allocator: SlabAllocator, caches: [RawSlabCache], capacity: Int) {
     self.allocator = allocator
     self.caches = caches
     groups.reserveCapacity(capacity)
@@ -62,9 +62,8 @@ private struct Wave {
   }
 
   mutating func run(groups count: Int) throws {
-    groups.removeAll(keepingCapacity: true)
     for index in 0..<count {
-      let group = try allocator.makeGroup(named: "tenant")
+      let group = try allocator.makeTenant("tenant")
       groups.append(group)
       for (kind, cache) in caches.enumerated() {
         // SAFETY: the object is ours and has at least 32 bytes.
@@ -74,12 +73,12 @@ private struct Wave {
         objects[index * caches.count + kind] = UInt(bitPattern: object)
       }
     }
-    for group in groups { try group.offline() }
+    for group in groups { try group.close() }
     for index in 0..<count * caches.count {
       // SAFETY: an object from above, freed once.
       unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: objects[index])!)
     }
-    for group in groups { group.release() }
+    groups.removeAll(keepingCapacity: true)
     allocator.waitUntilDrained()
   }
 }

@@ -13,7 +13,7 @@ enum OfflineMeasurement {
 
   static func run(dying: Int) throws {
     let allocator = try SlabAllocator()
-    var caches: [SlabCache] = []
+    var caches: [RawSlabCache] = []
     for size in TenantShape.sizes {
       caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
@@ -28,14 +28,14 @@ enum OfflineMeasurement {
   }
 
   static func startWorker(of allocator: SlabAllocator) {
-    guard let group = try? allocator.makeGroup(named: "first"), (try? group.offline()) != nil
-    else { fatalError("slab-bench: no group") }
-    group.release()
+    guard (try? allocator.makeTenant("first").close()) != nil else {
+      fatalError("slab-bench: no group")
+    }
     allocator.waitUntilDrained()
   }
 
   private static func timeOffline(
-    victims: Int, dying: Int, _ allocator: SlabAllocator, _ caches: [SlabCache], _ key: String
+    victims: Int, dying: Int, _ allocator: SlabAllocator, _ caches: [RawSlabCache], _ key: String
   ) throws {
     let others = try Population(count: dying, allocator, caches.prefix(1))
     let own = try Population(count: victims, allocator, caches[...])
@@ -63,16 +63,16 @@ enum OfflineMeasurement {
       },
     ])
     results[0].report(as: key)
-    for group in own.groups { try? group.offline() }
+    for group in own.groups { try? group.close() }
     own.freeAndRelease()
     allocator.waitUntilDrained()
   }
 
   private static func timeAllocation(
-    dying: Int, _ allocator: SlabAllocator, _ caches: [SlabCache], _ key: String
+    dying: Int, _ allocator: SlabAllocator, _ caches: [RawSlabCache], _ key: String
   ) throws {
     let others = try Population(count: dying, allocator, caches.prefix(1))
-    let tenant = try allocator.makeGroup(named: "tenant")
+    let tenant = try allocator.makeTenant("tenant")
     let cache = caches[0]
     let line = StartLine(count: 2)
     let flag = FinishFlag()
@@ -95,14 +95,13 @@ enum OfflineMeasurement {
       },
     ])
     results[0].report(as: key)
-    try tenant.offline()
-    tenant.release()
+    try tenant.close()
     allocator.waitUntilDrained()
   }
 
   /// Allocates more than a sheaf holds, so that the slow path is among it, each with a clock.
   private static func allocateBurst(
-    _ allocator: SlabAllocator, _ cache: SlabCache, _ tenant: MemoryGroup,
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, _ tenant: MemoryGroup,
     _ note: (Int) -> Void
   ) {
     // SAFETY: each element is written before it is read; each object is freed once.
@@ -120,6 +119,6 @@ enum OfflineMeasurement {
   }
 
   private static func offline(_ group: MemoryGroup) {
-    do { try group.offline() } catch { fatalError("slab-bench: \(error)") }
+    do { try group.close() } catch { fatalError("slab-bench: \(error)") }
   }
 }

@@ -43,7 +43,7 @@ enum PairMeasurement {
     let allocator = try SlabAllocator()
     let cache = try RawSlabCache(named: "object-64", objectSize: objectBytes, of: allocator)
     let groups = [
-      try allocator.makeGroup(named: "tenant-1"), try allocator.makeGroup(named: "tenant-2"),
+      try allocator.makeTenant("tenant-1"), try allocator.makeTenant("tenant-2"),
     ]
     for pattern in Pattern.all where pattern.groups.count <= Processors.allowed.count {
       var slab: [Double] = []
@@ -95,7 +95,7 @@ enum PairMeasurement {
 
   @inline(never)
   static func slabPairs(
-    _ allocator: SlabAllocator, _ cache: SlabCache, _ group: MemoryGroup, pairs: Int
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, _ group: MemoryGroup, pairs: Int
   ) {
     for _ in 0..<pairs {
       // SAFETY: the object is ours from here to its free, and has 64 bytes.
@@ -119,7 +119,7 @@ enum PairMeasurement {
 
   @inline(never)
   static func slabBatches(
-    _ allocator: SlabAllocator, _ cache: SlabCache, _ group: MemoryGroup, pairs: Int
+    _ allocator: SlabAllocator, _ cache: RawSlabCache, _ group: MemoryGroup, pairs: Int
   ) {
     // SAFETY: each element of the buffer is written before it is read, and freed once.
     unsafe withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer.self, capacity: batch) {

@@ -3,7 +3,7 @@
 // The threads that run callbacks are on the second CPU, whoever reads, waits and calls on the first.
 
 import Glibc
-@_spi(GracePeriods) import Slab
+import Slab
 
 enum ReadersMeasurement {
   static var objectBytes: Int { 64 }

@@ -13,7 +13,7 @@ enum ScalingMeasurement {
   static func run(childCaches: Int) throws {
     Processors.pin(to: 0)
     let allocator = try SlabAllocator()
-    var caches: [SlabCache] = []
+    var caches: [RawSlabCache] = []
     for index in 0..<rootCount {
       let size = sizes[index % sizes.count]
       caches.append(try RawSlabCache(named: "cache-\(index)", objectSize: size, of: allocator))
@@ -51,11 +51,11 @@ enum ScalingMeasurement {
 /// Groups that use 18 or 19 caches each, 18.6 on average, with an object in each.
 private struct Crowd {
   let allocator: SlabAllocator
-  let caches: [SlabCache]
+  let caches: [RawSlabCache]
   private var groups: [MemoryGroup] = []
   private var objects: [UInt] = []
 
-  init(allocator: SlabAllocator, caches: [SlabCache]) {
+  init(allocator: SlabAllocator, caches: [RawSlabCache]) {
     self.allocator = allocator
     self.caches = caches
   }
@@ -64,7 +64,7 @@ private struct Crowd {
   @discardableResult
   mutating func create(groups count: Int) throws -> Int {
     for index in 0..<count {
-      let group = try allocator.makeGroup(named: "job")
+      let group = try allocator.makeTenant("job")
       groups.append(group)
       // 184 of 300 groups have one cache more: 300 * 18 + 184 = 5,584.
       let used = 18 + (index * 184 % 300 < 184 ? 1 : 0)
@@ -81,14 +81,13 @@ private struct Crowd {
 
   /// Everything offline, freed and released, and until the worker is done.
   mutating func destroy() throws {
-    for group in groups { try group.offline() }
+    for group in groups { try group.close() }
     for object in objects {
       // SAFETY: an object of `create`, freed once.
       unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: object)!)
     }
-    for group in groups { group.release() }
-    allocator.waitUntilDrained()
     groups.removeAll(keepingCapacity: true)
+    allocator.waitUntilDrained()
     objects.removeAll(keepingCapacity: true)
   }
 }

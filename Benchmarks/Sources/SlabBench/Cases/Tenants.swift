@@ -3,6 +3,7 @@
 import CBenchmark
 import Glibc
 import Slab
+import Synchronization
 
 /// Sizes and numbers of a tenant's objects.
 enum TenantShape {
@@ -15,20 +16,25 @@ enum TenantShape {
 /// The first-in-first-out ring of live groups.
 struct TenantRing {
   let allocator: SlabAllocator
-  private let caches: [SlabCache]
-  private var groups: [MemoryGroup] = []
+  private let caches: [RawSlabCache]
+  private var groups: [MemoryGroup?] = []
   private var objects: [UInt]
   private let live: Int
+  private let rootGroup: MemoryGroup
+  /// By slot.
+  private let names: [String]
   private var oldest = 0
 
   init(live: Int, configuration: SlabAllocator.Configuration = .init()) throws {
     allocator = try SlabAllocator(configuration: configuration)
-    var caches: [SlabCache] = []
+    var caches: [RawSlabCache] = []
     for size in TenantShape.sizes {
       caches.append(try RawSlabCache(named: "object-\(size)", objectSize: size, of: allocator))
     }
     self.caches = caches
     self.live = live
+    rootGroup = allocator.rootGroup
+    names = (0..<live).map { "tenant-\($0)" }
     objects = Array(repeating: 0, count: live * TenantShape.objectCount)
     groups.reserveCapacity(live)
   }
@@ -36,7 +42,7 @@ struct TenantRing {
   /// Makes the groups.
   mutating func fill() throws {
     for slot in 0..<live {
-      groups.append(try allocator.makeGroup(named: "tenant"))
+      groups.append(try rootGroup.makeChild(named: names[slot]))
       try allocate(slot)
     }
   }
@@ -45,10 +51,10 @@ struct TenantRing {
   mutating func replace(_ count: Int) throws {
     for _ in 0..<count {
       let slot = nextSlot()
-      try groups[slot].offline()
+      try groups[slot]!.close()
       free(slot)
-      groups[slot].release()
-      groups[slot] = try allocator.makeGroup(named: "tenant")
+      groups[slot] = nil
+      groups[slot] = try rootGroup.makeChild(named: names[slot])
       try allocate(slot)
     }
   }
@@ -60,13 +66,13 @@ struct TenantRing {
     for _ in 0..<count {
       let slot = nextSlot()
       let start = Time.now
-      try groups[slot].offline()
+      try groups[slot]!.close()
       let offlined = Time.now
       free(slot)
       let freed = Time.now
-      groups[slot].release()
+      groups[slot] = nil
       let released = Time.now
-      groups[slot] = try allocator.makeGroup(named: "tenant")
+      groups[slot] = try rootGroup.makeChild(named: names[slot])
       let created = Time.now
       try allocate(slot)
       let end = Time.now
@@ -86,7 +92,7 @@ struct TenantRing {
   }
 
   private mutating func allocate(_ slot: Int) throws(SlabError) {
-    let group = groups[slot]
+    let group = groups[slot]!
     for index in 0..<TenantShape.objectCount {
       // SAFETY: the object is ours and has at least 64 bytes.
       let object = try unsafe caches[TenantShape.kinds[index]].allocate(in: group)
@@ -104,6 +110,18 @@ struct TenantRing {
           bitPattern: objects[slot * TenantShape.objectCount + index])!)
     }
   }
+}
+
+extension SlabAllocator {
+  /// A group below the root group, with a number behind its name: names are unique.
+  func makeTenant(_ name: String) throws(SlabError) -> MemoryGroup {
+    let number = Numbers.last.add(1, ordering: .relaxed).newValue
+    return try rootGroup.makeChild(named: "\(name)-\(number)")
+  }
+}
+
+private enum Numbers {
+  static let last = Atomic(0)
 }
 
 /// The same with malloc: a block for the group, and its objects in a list behind it.

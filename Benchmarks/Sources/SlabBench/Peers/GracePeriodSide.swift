@@ -2,7 +2,7 @@
 
 import CBenchmark
 import Glibc
-@_spi(GracePeriods) import Slab
+import Slab
 
 #if urcu
   import CUserspaceRCU
@@ -28,15 +28,15 @@ protocol GracePeriodSide: Sendable {
 
 struct SlabSide: GracePeriodSide {
   let allocator: SlabAllocator
-  let cache: SlabCache
+  let cache: RawSlabCache
   let group: MemoryGroup
 
   static var headBytes: Int { 16 }
 
   init(objectBytes: Int) throws(SlabError) {
-    allocator = try SlabAllocator()
+    allocator = .shared
     cache = try RawSlabCache(named: "object", objectSize: objectBytes, of: allocator)
-    group = try allocator.makeGroup(named: "tenant")
+    group = try allocator.makeTenant("tenant")
   }
 
   var name: String { "slab" }
@@ -46,9 +46,7 @@ struct SlabSide: GracePeriodSide {
   @inline(never)
   func read(pairs: Int) {
     for _ in 0..<pairs {
-      let section = allocator.beginReading()
-      bench_order()
-      allocator.endReading(section)
+      allocator.read { bench_order() }
     }
   }
 
@@ -65,13 +63,10 @@ struct SlabSide: GracePeriodSide {
 
   func callFree(bytes: Int, count: Int) {
     for _ in 0..<count {
-      // SAFETY: the object is ours until its callback, and has room for a head and a handle.
+      // SAFETY: the object is ours until its callback, and has room for a head.
       let object = try! unsafe cache.allocate(in: group)
-      unsafe object.storeBytes(of: allocator, toByteOffset: Self.headBytes, as: SlabAllocator.self)
       unsafe allocator.call(object) { object in
-        let allocator = unsafe object.load(
-          fromByteOffset: SlabSide.headBytes, as: SlabAllocator.self)
-        unsafe allocator.free(object)
+        unsafe SlabAllocator.shared.free(object)
         bench_note_callback()
       }
     }
