@@ -34,6 +34,7 @@ import Testing
 
     func live() throws {
       defer { isOver.with { $0 = true } }
+      try liveBriefly()
       let group = try allocator.makeGroup("life")
       self.group.with { $0 = group }
       for root in roots {
@@ -51,6 +52,18 @@ import Testing
       }
       releaseGroup()
       freeObjects()
+    }
+
+    /// A group whose objects are discarded.
+    private func liveBriefly() throws {
+      let group = try allocator.makeGroup("brief")
+      for root in roots {
+        for _ in 0..<5 where !isEnding.with({ $0 }) {
+          _ = try? allocator.allocate(from: root, in: group)
+        }
+      }
+      try allocator.discard(group)
+      allocator.release(group)
     }
 
     func freeObjects() {

@@ -17,6 +17,21 @@ extension MemoryGroup {
     }
   }
 
+  /// Ends the group as `close`, and gives back every object that is charged to it or below it at once,
+  /// without a look at the objects: nothing is deinitialised. O(groups below); a worker gives the slabs
+  /// back soon afterwards, and a group that ended before may be discarded too.
+  ///
+  /// For objects that need no end of their own and whose owners are gone: what a request has allocated
+  /// and leaked (`Slot.leak`).
+  ///
+  /// - Precondition: nobody uses any object of these groups any more, now or later: no slot owns one,
+  ///   and none waits for a grace period. To free one afterwards ends the process at best.
+  /// - Throws: `.rootGroup`.
+  @unsafe
+  public func discard() throws(SlabError) {
+    do { try allocator.discard(core) } catch { throw SlabError(error) }
+  }
+
   /// Whether the group has not ended. O(1).
   public var isOnline: Bool { core.isOnline }
 }

@@ -20,7 +20,8 @@ extension MemoryGroup {
     let bytes = Array(name.utf8)
     do {
       let child = try allocator.makeGroup(
-        named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited, endings: policy?.core)
+        named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited,
+        endings: policy?.core)
       return adopt(child)
     } catch { throw SlabError(error) }
   }

@@ -19,7 +19,10 @@ extension Pointer where Pointee == Cache {
     let slab = pointee.partialFirst!
     if slab.pointee.inUse == 0 { pointee.emptyCount -= 1 }
     let object = slab.takeObject(slotBytes: Int(pointee.slotBytes))
-    if !slab.hasFreeObjects { unlistSlab(slab) }
+    if !slab.hasFreeObjects {
+      unlistSlab(slab)
+      listFullSlab(slab)
+    }
     pointee.objectsInUse += 1
     if pointee.root.pointee.isPoisoned { checkPoison(of: object) }
     return object
@@ -42,7 +45,10 @@ extension Pointer where Pointee == Cache {
     guard slab.putObject(slot: slot) else { fatal("free: object is free already (double free)") }
     pointee.objectsInUse -= 1
     if pointee.root.pointee.isPoisoned { poison(object) }
-    if wasFull { listSlabFirst(slab) }
+    if wasFull {
+      unlistFullSlab(slab)
+      listSlabFirst(slab)
+    }
     guard slab.pointee.inUse == 0 else { return }
     unlistSlab(slab)
     if pointee.emptyCount < emptySlabsToKeep {
@@ -95,6 +101,20 @@ extension Pointer where Pointee == Cache {
     pointee.allocator.takeInHand()
   }
 
+  /// Takes every slab out, whatever objects are live. O(slabs).
+  func detachAllSlabs(to chain: inout SlabChain) {
+    while let slab = pointee.partialFirst {
+      unlistSlab(slab)
+      detach(slab, to: &chain)
+    }
+    while let slab = pointee.fullFirst {
+      unlistFullSlab(slab)
+      detach(slab, to: &chain)
+    }
+    pointee.emptyCount = 0
+    pointee.objectsInUse = 0
+  }
+
   /// Lists a slab that has been made. `slabCount` counts it already.
   func addSlab(_ slab: Pointer<Slab>) {
     pointee.objectsTotal += UInt32(slab.pointee.objectCount)
@@ -132,6 +152,27 @@ extension Pointer where Pointee == Cache {
     slab.pointee.previous = nil
     slab.pointee.isListed = false
   }
+
+  // MARK: - The list of full slabs
+
+  private func listFullSlab(_ slab: Pointer<Slab>) {
+    guard !isRoot else { return }
+    slab.pointee.next = pointee.fullFirst
+    if let first = pointee.fullFirst { first.pointee.previous = slab }
+    pointee.fullFirst = slab
+  }
+
+  private func unlistFullSlab(_ slab: Pointer<Slab>) {
+    guard !isRoot else { return }
+    let next = slab.pointee.next
+    let previous = slab.pointee.previous
+    if let next { next.pointee.previous = previous }
+    if let previous { previous.pointee.next = next } else { pointee.fullFirst = next }
+    slab.pointee.next = nil
+    slab.pointee.previous = nil
+  }
+
+  // MARK: - Sorting
 
   /// Reference e.4: slabs with at most 32 free objects come first, the fullest foremost, so that
   /// they fill up and the emptiest get a chance to become empty. O(slabs on the list).

@@ -98,6 +98,7 @@ extension Pointer where Pointee == AllocatorState {
       pointee.registry.lock.lock()
       // Releasing: pairs with the acquiring load in `state`.
       group.pointee.state.store(GroupState.drained.rawValue, ordering: .releasing)
+      if group.pointee.isDiscarded { queueDiscarding(of: group) }
       releaseIfUnused(group, released: &released)
       pointee.registry.lock.unlock()
       released.free(to: self)

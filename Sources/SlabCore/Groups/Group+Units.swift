@@ -60,31 +60,42 @@ extension Pointer where Pointee == Cache {
     return group.state.hasHandedOver ? group.pointee.parent! : group
   }
 
-  /// Takes a child's run back and its charge, as far as pages became free: from the group that the
+  /// Takes a child's runs back and their charge, as far as pages became free: from the group that the
   /// charge is with now. Uncharging under the page lock costs others O(depth) additions; afterwards
-  /// the group may be gone. O(depth).
-  func freeChargedRun(unit: Int, order: Int) {
+  /// the group may be gone. O(runs + depth).
+  func freeChargedRuns(_ runs: InlineArray<16, (unit: Int, order: Int)>, count: Int) {
     let pages = pointee.allocator.pages
-    var unit = unit
-    var order = order
     pages.pointee.lock.lock()
     defer { pages.pointee.lock.unlock() }
     let group = charged
+    var bytes = 0
+    for index in 0..<count {
+      bytes += group.takeBack(unit: runs[index].unit, order: runs[index].order)
+    }
+    if bytes > 0 { group.uncharge(bytes: bytes) }
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// Under the page lock: a run of a slab of the group. Returns the bytes of pages that became free.
+  fileprivate func takeBack(unit: Int, order: Int) -> Int {
+    let pages = allocator.pages
     let map = pages.pointee.map
+    var unit = unit
+    var order = order
     while order < UnitMap.pageOrder {
       let buddy = unit ^ 1 << order
       let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == order else { break }
-      map.removeFree(unit: buddy, head: &group.pointee.freeUnits[order])
+      map.removeFree(unit: buddy, head: &pointee.freeUnits[order])
       unit = min(unit, buddy)
       order += 1
     }
     guard order >= UnitMap.pageOrder else {
-      map.pushFree(
-        unit: unit, order: order, dirty: true, head: &group.pointee.freeUnits[order])
-      return
+      map.pushFree(unit: unit, order: order, dirty: true, head: &pointee.freeUnits[order])
+      return 0
     }
     pages.pointee.free(unit: unit, order: order)
-    group.uncharge(bytes: UnitMap.unitBytes << order)
+    return UnitMap.unitBytes << order
   }
 }

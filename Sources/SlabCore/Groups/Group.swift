@@ -78,6 +78,10 @@ package struct Group: ~Copyable {
   var isIndexed = false
   /// Set when `close` has come to it: no child is made below it any more.
   var isClosing = false
+  /// Its objects are to go as a whole; and whether it is on the queue for it, or with the worker. See
+  /// Lifecycle/Discard.swift.
+  var isDiscarded = false
+  var isDiscarding = false
 
   static var descriptorBytes: Int { 320 }
   static var siblingNodeOffset: UInt { 176 }

@@ -187,8 +187,11 @@ extension Allocator {
 
   /// Visits the children of a group that are online, each with a handle that becomes the body's. One
   /// that is there all the while is visited exactly once. Takes the registry lock for 16 children at a
-  /// time, and runs the body without it.
-  package func forEachChild(of parent: Pointer<Group>, _ body: (Pointer<Group>) -> Void) {
+  /// time, and runs the body without it. With `endedToo` also those that have ended and still exist,
+  /// though perhaps twice, but for those whose caches are on their way to the parent.
+  package func forEachChild(
+    of parent: Pointer<Group>, endedToo: Bool = false, _ body: (Pointer<Group>) -> Void
+  ) {
     var found = InlineArray<16, Pointer<Group>?>(repeating: nil)
     state.pointee.registry.lock.lock()
     // The cursor stands on this thread's stack.
@@ -200,7 +203,10 @@ extension Allocator {
         while count < 16, let node = cursor.advance(in: parent.childGroups) {
           let child = Pointer<Group>(siblingNode: node)
           // Those that have ended stand behind.
-          guard child.isOnline else { break }
+          if !child.isOnline {
+            guard endedToo else { break }
+            if child.state.hasHandedOver { continue }
+          }
           retain(child)
           found[count] = child
           count += 1

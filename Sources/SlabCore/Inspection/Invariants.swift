@@ -93,6 +93,27 @@ extension Allocator {
 }
 
 extension Pointer where Pointee == Cache {
+  /// Of a child: each slab is on one of its lists.
+  private func brokenFullList() -> StaticString? {
+    var count: UInt32 = 0
+    var slab = pointee.partialFirst
+    while let current = slab {
+      count += 1
+      slab = current.pointee.next
+    }
+    var previous: Pointer<Slab>?
+    slab = pointee.fullFirst
+    while let current = slab {
+      if current.pointee.cache != self { return "cache: a foreign full slab" }
+      if current.pointee.previous != previous { return "cache: a broken list of full slabs" }
+      if current.hasFreeObjects { return "cache: a slab among the full ones that is not" }
+      count += 1
+      previous = current
+      slab = current.pointee.next
+    }
+    return count == pointee.slabCount ? nil : "cache: slabs that are on no list"
+  }
+
   /// The partial list, the counters, and the limits of the states.
   fileprivate func brokenInvariant() -> StaticString? {
     var empty = 0
@@ -112,6 +133,7 @@ extension Pointer where Pointee == Cache {
       slab = current.pointee.next
     }
     if pointee.partialLast != previous { return "cache: a broken end of the list" }
+    if !isRoot, let broken = brokenFullList() { return broken }
     if empty != Int(pointee.emptyCount) { return "cache: empty slabs do not add up" }
     if pointee.objectsInUse > pointee.objectsTotal { return "cache: more objects than slots" }
     if (pointee.slabCount == 0) != (pointee.units == 0) { return "cache: slabs without memory" }

@@ -97,7 +97,7 @@ extension Pointer where Pointee == AllocatorState {
   /// parent. One that only its caches hold goes to the reparenting worker, if that is its policy.
   func releaseIfUnused(_ group: Pointer<Group>, released: inout ReleasedDescriptors) {
     var candidate: Pointer<Group>? = group
-    while let unused = candidate, unused.pointee.parent != nil,
+    while let unused = candidate, unused.pointee.parent != nil, !unused.pointee.isDiscarding,
       unused.state == .drained || unused.state == .reparented,
       unused.pointee.handles.load(ordering: .acquiring) == 0,
       unused.pointee.childGroupCount == 0
@@ -242,7 +242,9 @@ extension Allocator {
     withCursor(in: root.children) { cursor in
       var visited = 0
       while let node = cursor.advance(in: root.children) {
-        live += Pointer<Cache>(siblingNode: node).liveObjects
+        let cache = Pointer<Cache>(siblingNode: node)
+        // What a discarded group has is nobody's.
+        if !(cache.pointee.group?.pointee.isDiscarded ?? false) { live += cache.liveObjects }
         visited += 1
         if visited % 64 == 0 {
           state.pointee.registry.lock.unlock()

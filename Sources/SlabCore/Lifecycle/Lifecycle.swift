@@ -6,6 +6,7 @@
 //   destroy(root)   -> root batch -----/
 //   last free       -> destroy queue ---> destroy worker: shutdown; plain: release
 //                                             type-safe: barrier batch -> barrier -> release
+//   discard(group)  -> offline batch -> discard queue -> discard worker: every slab of the group
 //   last handle, or the end of the batch
 //                   -> reparent queue --> reparenting worker: a drained group's caches to its parent
 //
@@ -22,6 +23,8 @@ struct Lifecycle: ~Copyable {
   var rootBatch: Pointer<RootCache>? = nil
   /// Groups whose charges have gone to their parents and whose caches follow; see Reparent.swift.
   var reparentQueue: Pointer<Group>? = nil
+  /// Drained groups whose slabs all go; see Discard.swift.
+  var discardQueue: Pointer<Group>? = nil
   /// Linux 4.10 only: groups that nothing holds any more, chained by `nextInBatch`.
   var groupsToFree: Pointer<Group>? = nil
 

@@ -107,8 +107,9 @@ extension Pointer where Pointee == AllocatorState {
     let destroyed = runDestroyQueue()
     let released = runBarrierBatch()
     let reparented = runReparentQueue()
+    let discarded = runDiscardQueue()
     let freed = runGroupFreeing()
-    guard fenced || destroyed || released || reparented || freed else { return false }
+    guard fenced || destroyed || released || reparented || discarded || freed else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true

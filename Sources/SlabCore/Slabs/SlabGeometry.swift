@@ -8,11 +8,15 @@
 package struct SlabGeometry: Equatable, Sendable {
   /// From one object to the next, in bytes: the requested size rounded up to the alignment.
   package let slotBytes: Int
-  package let alignment: Int
+  private let storedAlignment: UInt16
+  private let storedFullOrder: UInt8
+  private let storedFirstOrder: UInt8
+
+  package var alignment: Int { Int(storedAlignment) }
   /// log2 of the units of a slab of a root, and of a child that has grown.
-  package let fullOrder: Int
+  package var fullOrder: Int { Int(storedFullOrder) }
   /// log2 of the units of a child's first slab.
-  package let firstOrder: Int
+  package var firstOrder: Int { Int(storedFirstOrder) }
 
   /// Objects that a slab of 2^order units holds.
   package func objectCount(order: Int) -> Int {
@@ -32,11 +36,14 @@ package struct SlabGeometry: Equatable, Sendable {
 
   /// The layout for objects of a size that has been checked; `alignment` is a power of two or 0.
   package init(objectSize: Int, alignment: Int, cacheAligned: Bool, processorCount: Int) {
-    self.alignment = Self.effectiveAlignment(
+    let alignment = Self.effectiveAlignment(
       objectSize: objectSize, requested: alignment, cacheAligned: cacheAligned)
-    slotBytes = (objectSize + self.alignment - 1) & ~(self.alignment - 1)
-    fullOrder = Self.order(slotBytes: slotBytes, processorCount: processorCount)
-    firstOrder = Self.firstOrder(slotBytes: slotBytes, alignment: self.alignment, full: fullOrder)
+    slotBytes = (objectSize + alignment - 1) & ~(alignment - 1)
+    let fullOrder = Self.order(slotBytes: slotBytes, processorCount: processorCount)
+    storedAlignment = UInt16(alignment)
+    storedFullOrder = UInt8(fullOrder)
+    storedFirstOrder = UInt8(
+      Self.firstOrder(slotBytes: slotBytes, alignment: alignment, full: fullOrder))
   }
 
   /// Reference e.1: a cache line if asked for, halved while the object fits in half of it; at

@@ -22,6 +22,7 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeDraining
   /// The caches of the batch are done, its groups are not.
   case beforeFinishingGroups
+  case beforeDiscarding
   /// The destroy worker has a dying cache in hand.
   case beforeShutdown
   /// Type-safe caches are shut down, and no barrier has been asked for.

@@ -1,0 +1,126 @@
+// Giving back all objects of a group at once, without a look at them (an arena's reset, at its end).
+//
+//   discard(group)   ends the group and those below it, as `close`, and marks each `isDiscarded`
+//   fence worker     drains them as always; a marked one then goes to the discard queue, instead of
+//                    being released or handed over: `isDiscarding`. A group that was drained before is
+//                    put there by `discard` itself.
+//   discard worker   takes every slab of the group's caches, own and inherited; then the group is
+//                    drained and nothing else, and ends as any other
+//
+// By contract nobody uses or frees an object of the group, so the caches have no other mover than this
+// worker: what frees are for others, taking the last slab, is his here. The group's handle, or the
+// queue, keeps the group; its slabs keep its caches.
+
+package import SlabPlatform
+internal import Synchronization
+
+extension Allocator {
+  /// Ends a group and all groups below it, and gives back every object that is charged to them, those
+  /// that they have inherited too. O(groups below, ended ones included); the registry lock for a few at
+  /// a time. The slabs go back soon afterwards, in a worker: O(slabs).
+  ///
+  /// By contract nobody uses an object of these groups any more, nor frees one, and none awaits a grace
+  /// period. (Under the rules of Linux 4.10 it only closes.)
+  ///
+  /// - Throws: `.rootGroup`.
+  package func discard(_ group: Pointer<Group>) throws(AllocatorError) {
+    guard group.pointee.parent != nil else { throw .rootGroup }
+    guard !state.isLinux410 else { return try close(group) }
+    state.pointee.registry.lock.lock()
+    group.pointee.isClosing = true
+    state.pointee.registry.lock.unlock()
+    discardSubtree(group)
+    state.kickWorkers()
+  }
+
+  /// The caller holds a handle.
+  private func discardSubtree(_ group: Pointer<Group>) {
+    forEachChild(of: group, endedToo: true) { child in
+      discardSubtree(child)
+      release(child)
+    }
+    state.pointee.registry.lock.lock()
+    group.pointee.isDiscarded = true
+    switch group.state {
+    case .online:
+      // Between the walk and here somebody may have made a child: not below a closing group.
+      takeOffline(group)
+    case .drained where !group.pointee.isDiscarding: state.queueDiscarding(of: group)
+    default: break
+    }
+    state.pointee.registry.lock.unlock()
+  }
+}
+
+extension Pointer where Pointee == AllocatorState {
+  /// Under the registry lock, for a drained group: from here until the worker is done nobody releases
+  /// it or hands it over.
+  func queueDiscarding(of group: Pointer<Group>) {
+    group.pointee.isDiscarding = true
+    group.pointee.nextInBatch = pointee.lifecycle.discardQueue
+    pointee.lifecycle.discardQueue = group
+    notePending()
+  }
+
+  /// The discard worker: every group on the queue. True if there was one.
+  func runDiscardQueue() -> Bool {
+    pointee.registry.lock.lock()
+    var next = pointee.lifecycle.discardQueue
+    pointee.lifecycle.discardQueue = nil
+    pointee.registry.lock.unlock()
+    var count = 0
+    while let group = next {
+      next = group.pointee.nextInBatch
+      discardSlabs(of: group)
+      count += 1
+    }
+    noteDone(count)
+    return count > 0
+  }
+
+  private func discardSlabs(of group: Pointer<Group>) {
+    var released = ReleasedDescriptors()
+    pausePoint(.beforeDiscarding)
+    pointee.registry.lock.lock()
+    // The cursor stands on this thread's stack.
+    takeInHand()
+    withCursor(in: group.caches) { cursor in
+      while let node = cursor.advance(in: group.caches) {
+        let cache = Pointer<Cache>(groupNode: node)
+        var chain = SlabChain()
+        cache.pointee.lock.lock()
+        pointee.registry.lock.unlock()
+        // A cache without slabs is on its way already. Of one with slabs, `slabCount` keeps it.
+        if cache.state == .deactivated {
+          let before = cache.pointee.objectsInUse
+          cache.detachAllSlabs(to: &chain)
+          cache.countObjects(since: before)
+        }
+        cache.pointee.lock.unlock()
+        cache.release(chain)
+        pointee.registry.lock.lock()
+      }
+    }
+    putDown()
+    if isHandingOverBelow(group) {
+      // What they have is this group's soon: again, with the next look.
+      queueDiscarding(of: group)
+    } else {
+      group.pointee.isDiscarding = false
+      releaseIfUnused(group, released: &released)
+    }
+    pointee.registry.lock.unlock()
+    released.free(to: self)
+  }
+
+  /// Under the registry lock: whether a child group's caches are on their way to this one. O(children).
+  private func isHandingOverBelow(_ group: Pointer<Group>) -> Bool {
+    let children = group.childGroups
+    var node = children.successor(in: children)
+    while let current = node {
+      if Pointer<Group>(siblingNode: current).state == .reparenting { return true }
+      node = current.successor(in: children)
+    }
+    return false
+  }
+}
