@@ -67,7 +67,7 @@ private final class Scene {
       try allocate(2000)
       freeObjects()
       for root in roots { root.cache.shrink() }
-      groups[0].reclaim()
+      groups[0].giveBackIdle()
     default: break
     }
     if operation == .destroy { freeObjects() }

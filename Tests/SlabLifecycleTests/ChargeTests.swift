@@ -199,8 +199,8 @@ private func makePlainCache(_ allocator: Allocator) throws -> Pointer<RootCache>
     }
   }
 
-  /// A neighbour's empty slabs are his own: the refusal names the parent whose limit it was.
-  @Test func neighboursKeepTheirEmptySlabs() throws {
+  /// At a parent's limit a neighbour's empty slabs are needed; his objects are his.
+  @Test func neighboursGiveTheirEmptySlabs() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("plain", size: slabOfOne)
       try allocator.setSheafCapacity(0, of: root)
@@ -208,15 +208,14 @@ private func makePlainCache(_ allocator: Allocator) throws -> Pointer<RootCache>
       let hoarder = try allocator.makeGroup("hoarder", below: parent)
       let needy = try allocator.makeGroup("needy", below: parent)
       let objects = try (0..<3).map { _ in try allocator.allocate(from: root, in: hoarder) }
-      for object in objects { allocator.free(object) }
-      #expect(current(hoarder) == 3)
       allocator.expectError(.groupLimit(parent)) { () throws(AllocatorError) in
         try allocator.allocate(from: root, in: needy)
       }
       #expect(current(hoarder) == 3 && current(needy) == 0 && peak(needy) == 0)
-      hoarder.reclaim()
-      #expect(current(parent) == 0)
+      for object in objects { allocator.free(object) }
+      #expect(current(hoarder) == 3)
       allocator.free(try allocator.allocate(from: root, in: needy))
+      #expect(current(hoarder) == 0)
       for group in [needy, hoarder, parent] { allocator.release(group) }
       try allocator.destroy(root)
     }

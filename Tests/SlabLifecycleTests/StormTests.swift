@@ -213,7 +213,7 @@ struct StormPlayer {
 
   private mutating func shrink() {
     if Bool.random(using: &random), let group = groups.randomElement(using: &random) {
-      group.reclaim()
+      group.giveBackIdle()
     } else {
       storm.roots.randomElement(using: &random)!.cache.shrink()
     }

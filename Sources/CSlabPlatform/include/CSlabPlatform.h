@@ -4,6 +4,7 @@
 //   thread.h        starting a detached worker thread, fork handlers, the environment
 //   shared_heap.h   the heap of the shared allocator
 //   current_group.h the group that allocations without one are charged to
+//   reclaiming.h    whether the running thread reclaims memory
 //   percpu.h        restartable sequences on per-CPU memory (x86-64 and AArch64)
 
 #ifndef CSLABPLATFORM_H
@@ -11,6 +12,7 @@
 
 #include "current_group.h"
 #include "percpu.h"
+#include "reclaiming.h"
 #include "shared_heap.h"
 #include "system_calls.h"
 #include "thread.h"

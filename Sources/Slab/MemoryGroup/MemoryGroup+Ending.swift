@@ -34,4 +34,19 @@ extension MemoryGroup {
 
   /// Whether the group has not ended. O(1).
   public var isOnline: Bool { core.isOnline }
+
+  /// Waits until the group has ended and everything that was charged to it and below it has gone
+  /// back: its last object is free. Blocks no thread.
+  ///
+  /// - Returns: false if the task was cancelled before.
+  @discardableResult
+  public func drained() async -> Bool {
+    let changes = handle.allocator.notifier.changes(of: handle)
+    if isEmpty { return true }
+    for await _ in changes where isEmpty { return true }
+    return isEmpty
+  }
+
+  /// Whether the group has ended and nothing is charged to it or below it. O(1).
+  public var isEmpty: Bool { allocator.isEmpty(core) }
 }

@@ -11,17 +11,18 @@ extension MemoryGroup {
   ///   - name: 1 to 255 bytes without blanks, control characters and slashes, new among the children of
   ///     this group that are online.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
+  ///   - high: bytes above which it reclaims with each charge; `nil` for none.
   ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
   /// - Throws: `.invalidName`, `.groupNameInUse`, `.invalidLimit`, `.groupOffline` if this group is,
   ///   `.groupTooDeep` below 64 levels, `.tooMany`, `.outOfMemory`.
   public func makeChild(
-    named name: String, max: Int? = nil, policy: EndingPolicy? = nil
+    named name: String, max: Int? = nil, high: Int? = nil, policy: EndingPolicy? = nil
   ) throws(SlabError) -> MemoryGroup {
     let bytes = Array(name.utf8)
     do {
       let child = try allocator.makeGroup(
         named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited,
-        endings: policy?.core)
+        high: high ?? Group.unlimited, endings: policy?.core)
       return adopt(child)
     } catch { throw SlabError(error) }
   }

@@ -6,14 +6,19 @@ internal import Synchronization
 /// One for each allocator, held by every handle that leads into it.
 final class AllocatorHandle: Sendable {
   let core: Allocator
+  let notifier: GroupNotifier
   /// Set by `unmapEverything`: handles that end later have nothing to give back.
   private let isUnmapped = Atomic(false)
 
-  init(_ core: Allocator) { self.core = core }
+  init(_ core: Allocator) {
+    self.core = core
+    notifier = GroupNotifier(core)
+  }
 
   /// Ends the allocator. Once; handles do nothing from then on.
   func unmapEverything() {
     // Relaxed: whoever ends the allocator has all its users behind him, by contract.
+    notifier.stop()
     isUnmapped.store(true, ordering: .relaxed)
     core.unmapEverything()
   }

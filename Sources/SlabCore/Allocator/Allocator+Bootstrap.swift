@@ -145,6 +145,7 @@ extension Allocator {
         nameCount: 0, endings: state.pointee.configuration.endings))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
+    group.shrinkers.makeEmptyList()
     group.makeInlineTable()
     checkOffsets(of: state.pointee.slabs.cache, group)
     state.pointee.rootGroup = group

@@ -25,10 +25,10 @@ extension Pointer where Pointee == Cache {
 
 extension Pointer where Pointee == Group {
   /// Gives back what the group's own child caches hold without a user: the content of their
-  /// sheaves and their empty slabs. Before a charge is refused. O(own caches); takes the registry lock;
+  /// sheaves and their empty slabs. A part of reclaim. O(own caches); takes the registry lock;
   /// a fence for each cache with a sheaf, which then is cold again: a tenant that stays at its
   /// limit costs the others no fence after the first.
-  package func reclaim() {
+  func giveBackIdle() {
     let allocator = pointee.allocator
     allocator.pointee.registry.lock.lock()
     var node = caches.successor(in: caches)

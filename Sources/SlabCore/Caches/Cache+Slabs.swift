@@ -9,6 +9,7 @@ extension Pointer where Pointee == Cache {
   /// Makes a slab of the cache. `units` is the memory that the cache had under its lock.
   func makeSlab(afterUnits units: Int) throws(AllocatorError) -> Pointer<Slab> {
     let (unit, order) = try allocateRun(afterUnits: units)
+    pointee.group?.reclaimAboveHigh()
     let slots = pointee.root.pointee.geometry.objectCount(order: order)
     let allocator = pointee.allocator
     let run = allocator.pointee.pages.map.address(ofUnit: unit)
@@ -63,8 +64,7 @@ extension Pointer where Pointee == Cache {
   }
 
   /// A run for the next slab, charged to the cache's group. A refused charge or allocation is
-  /// tried again with the smallest slab, then, for a charge, after the group's empty slabs have
-  /// been given back.
+  /// tried again with the smallest slab, then, for a charge, after a reclaim.
   private func allocateRun(
     afterUnits units: Int
   ) throws(AllocatorError) -> (unit: Int, order: Int) {
@@ -89,9 +89,11 @@ extension Pointer where Pointee == Cache {
       {
         return (unit, geometry.firstOrder)
       }
-      guard case .groupLimit = error else { throw error }
-      group.reclaim()
-      return (try group.allocateRun(order: geometry.firstOrder), geometry.firstOrder)
+      guard case .groupLimit(let refusing) = error else { throw error }
+      return (
+        try group.allocateRunAfterReclaim(order: geometry.firstOrder, refusedBy: refusing),
+        geometry.firstOrder
+      )
     }
   }
 

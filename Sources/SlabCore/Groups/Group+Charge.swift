@@ -15,7 +15,6 @@ extension Pointer where Pointee == Group {
     var current = pointee.current.load(ordering: .relaxed)
     while true {
       guard bytes <= pointee.max.load(ordering: .relaxed) - current else {
-        pointee.maxEvents.add(1, ordering: .relaxed)
         return self
       }
       // Relaxed: the counters guard no memory; the pages come from the page lock.
@@ -36,8 +35,12 @@ extension Pointer where Pointee == Group {
   func uncharge(bytes: Int) {
     var group: Pointer<Group>? = self
     while let charged = group {
-      let before = charged.pointee.current.subtract(bytes, ordering: .relaxed).oldValue
+      // Sequentially consistent, with `isOnline` behind it: of this thread and one that takes the group
+      // offline, the later one tells the watchers that it is empty.
+      let before = charged.pointee.current.subtract(bytes, ordering: .sequentiallyConsistent)
+        .oldValue
       invariant(before >= bytes, "group: uncharged more than was charged")
+      if before == bytes, !charged.isOnline { charged.noteChange() }
       group = charged.pointee.parent
     }
   }

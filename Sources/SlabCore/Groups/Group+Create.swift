@@ -13,11 +13,12 @@ extension Allocator {
   /// Linux 4.10 all groups keep.
   package func makeGroup(
     named utf8: borrowing Span<UInt8>, below wanted: Pointer<Group>? = nil,
-    isUnique: Bool = false, max: Int = Group.unlimited, endings: EndingPolicy? = nil
+    isUnique: Bool = false, max: Int = Group.unlimited, high: Int = Group.unlimited,
+    endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
     let parent = wanted ?? rootGroup
     guard !isUnique || Group.isValidName(utf8) else { throw .invalidName }
-    guard max >= 0 else { throw .invalidLimit }
+    guard max >= 0, high >= 0 else { throw .invalidLimit }
     guard Int(parent.pointee.depth) < Group.deepest else { throw .groupTooDeep }
     let name = try copyName(utf8)
     let group: Pointer<Group>
@@ -46,8 +47,10 @@ extension Allocator {
         id: UInt32(id), parent: parent, allocator: state, max: max, name: name,
         nameCount: utf8.count,
         endings: state.isLinux410 ? .keep : endings ?? state.pointee.configuration.endings))
+    group.pointee.high.store(high, ordering: .relaxed)
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
+    group.shrinkers.makeEmptyList()
     group.makeInlineTable()
     if isUnique {
       group.pointee.nameHash = Group.nameHash(utf8, below: parent)
@@ -92,14 +95,6 @@ extension Allocator {
     let bytes = unsafe UnsafeMutablePointer<UInt8>(bitPattern: name)!
     for index in utf8.indices { unsafe (bytes + index).initialize(to: utf8[index]) }
     return name
-  }
-
-  /// Sets the most bytes that may be charged to a group and below it. A value below `current`
-  /// takes nothing away: it refuses further charges.
-  package func setMax(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
-    guard group.pointee.parent != nil else { throw .rootGroup }
-    guard bytes >= 0 else { throw .invalidLimit }
-    group.pointee.max.store(bytes, ordering: .relaxed)
   }
 }
 

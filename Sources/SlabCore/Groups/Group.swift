@@ -28,8 +28,8 @@ package struct Group: ~Copyable {
   let handles: Atomic<Int>
   /// Bytes that may be charged; `unlimited` for no limit.
   package let max: Atomic<Int>
-  /// Times that a charge was refused here.
-  package let maxEvents: Atomic<Int>
+  /// Bytes above which every charge reclaims; `unlimited` for none.
+  package let high = Atomic<Int>(Group.unlimited)
 
   // The inline table: its mask ends line 0, its slots are line 1.
   var inlineMask: UInt64 = 0
@@ -82,8 +82,20 @@ package struct Group: ~Copyable {
   /// Lifecycle/Discard.swift.
   var isDiscarded = false
   var isDiscarding = false
+  /// Whether it is on the stack of changed groups.
+  let isChanged = Atomic<Bool>(false)
+  /// Those who want to know of changes.
+  let watchers = Atomic<UInt32>(0)
+  var nextChanged: Pointer<Group>? = nil
+  /// Bytes up to which it is spared while others have something to give.
+  package let low = Atomic<Int>(0)
+  /// Sentinel of its shrinkers.
+  var shrinkers = ListNode()
+  // Line 5.
+  /// By event: the group's own, then those of the group and of all below it.
+  let events = InlineArray<8, Atomic<UInt32>> { _ in Atomic(0) }
 
-  static var descriptorBytes: Int { 320 }
+  static var descriptorBytes: Int { 384 }
   static var siblingNodeOffset: UInt { 176 }
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.
@@ -104,7 +116,6 @@ package struct Group: ~Copyable {
     self.allocator = allocator
     handles = Atomic(1)
     self.max = Atomic(max)
-    maxEvents = Atomic(0)
     current = Atomic(0)
     peak = Atomic(0)
     self.name = name

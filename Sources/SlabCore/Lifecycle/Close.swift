@@ -15,6 +15,8 @@ extension Pointer where Pointee == AllocatorState {
       pointee.registry.groupNames.remove(group)
       group.pointee.isIndexed = false
     }
+    // Nothing may be charged to it: then this was the last change.
+    group.noteChange()
     group.siblingNode.unlink()
     parent.childGroups.insertBefore(group.siblingNode)
   }

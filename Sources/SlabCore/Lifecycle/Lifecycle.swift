@@ -49,6 +49,9 @@ struct Lifecycle: ~Copyable {
   /// Time that workers spent on batches and the destroy queue.
   let busyNanoseconds = Atomic<Int>(0)
 
+  /// Signalled when nobody is in a shrinker's functions any more.
+  let shrinkerIsIdle = EventCount()
+
   var workers: Workers
 
   init(workerLimit: Int) { workers = Workers(limit: min(max(workerLimit, 1), Workers.most)) }

@@ -115,6 +115,20 @@ extension Pointer where Pointee == AllocatorState {
     return true
   }
 
+  /// Does what waits for the workers, as far as no other thread is at it: for somebody who needs the
+  /// memory now. Holding no lock.
+  func helpWorkers() {
+    guard pointee.lifecycle.pending.load(ordering: .relaxed) > 0 else { return }
+    // A busy lock, so that fork waits for us as for them.
+    for index in 0..<Workers.most where pointee.lifecycle.workers.busy[index].tryLock() {
+      _ = runFenceBatch()
+      _ = runDiscardQueue()
+      _ = runDestroyQueue()
+      pointee.lifecycle.workers.busy[index].unlock()
+      return
+    }
+  }
+
   /// The life of a worker.
   private func runWorker(_ index: Int) {
     var looksWithoutWork = 0
@@ -208,5 +222,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.wake.resetAfterFork()
     pointee.lifecycle.workers.ended.resetAfterFork()
     pointee.lifecycle.drained.resetAfterFork()
+    pointee.lifecycle.shrinkerIsIdle.resetAfterFork()
+    pointee.changedGroups.changed.resetAfterFork()
   }
 }

@@ -6,6 +6,12 @@ package enum Threads {
   /// Differs between threads that live at the same time; never 0. No system call.
   package static var identity: UInt { UInt(slab_thread_identity()) }
 
+  /// Whether the running thread is in the middle of a reclaim.
+  package static var isReclaiming: Bool {
+    get { slab_is_reclaiming() != 0 }
+    set { slab_set_reclaiming(newValue ? 1 : 0) }
+  }
+
   /// A hint to the CPU that the thread waits for another one.
   package static func pause() { slab_pause() }
 

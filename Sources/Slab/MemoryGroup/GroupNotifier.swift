@@ -1,0 +1,103 @@
+// From the core's changed groups to whoever awaits a change. A thread that allocates never does more
+// than count and, once until the change is looked at, put the group on a list: everything else happens
+// on the notifier's thread, which is started with the first watcher and sleeps while nothing changes.
+
+internal import SlabCore
+internal import SlabPlatform
+internal import Synchronization
+
+/// One for each allocator.
+final class GroupNotifier: Sendable {
+  typealias Watcher = AsyncStream<Void>.Continuation
+
+  private struct State {
+    /// By group and by number.
+    var watchers: [UInt: [Int: Watcher]] = [:]
+    var lastNumber = 0
+    var isRunning = false
+    var isStopping = false
+  }
+
+  private let core: Allocator
+  private let state = Mutex(State())
+  /// Signalled when the thread has ended.
+  private let ended = EventCount()
+
+  init(_ core: Allocator) { self.core = core }
+
+  /// A stream with an element for each time that something about the group changed since the last one
+  /// was taken: a counter of events, or that it became empty. It holds the group.
+  func changes(of group: GroupHandle) -> AsyncStream<Void> {
+    let (stream, continuation) = AsyncStream.makeStream(
+      of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let number = add(continuation, to: group)
+    continuation.onTermination = { [self] _ in remove(number, from: group) }
+    return stream
+  }
+
+  private func add(_ watcher: Watcher, to group: GroupHandle) -> Int {
+    core.watch(group.core)
+    return state.withLock { state in
+      state.lastNumber += 1
+      state.watchers[group.core.address, default: [:]][state.lastNumber] = watcher
+      if !state.isRunning { state.isRunning = start() }
+      return state.lastNumber
+    }
+  }
+
+  private func remove(_ number: Int, from group: GroupHandle) {
+    let isThere = state.withLock { state in
+      let address = group.core.address
+      let watcher = state.watchers[address]?.removeValue(forKey: number)
+      if state.watchers[address]?.isEmpty == true { state.watchers[address] = nil }
+      return watcher != nil
+    }
+    if isThere { group.allocator.ifMapped { $0.unwatch(group.core) } }
+  }
+
+  /// Under the lock. Where the system gives no thread, the next watcher tries again.
+  private func start() -> Bool {
+    let notifier = unsafe Unmanaged.passRetained(self)
+    do {
+      try unsafe SystemCall.startThread(
+        { argument in
+          // SAFETY: the reference that `start` has retained for this thread.
+          unsafe Unmanaged<GroupNotifier>.fromOpaque(argument!).takeRetainedValue().run()
+          return nil
+        }, argument: UInt(bitPattern: notifier.toOpaque()))
+      return true
+    } catch {
+      unsafe notifier.release()
+      return false
+    }
+  }
+
+  private func run() {
+    while !state.withLock({ $0.isStopping }) {
+      guard let group = core.takeChangedGroup() else { continue }
+      let watchers = state.withLock { $0.watchers[group.address]?.values.map { $0 } ?? [] }
+      for watcher in watchers { watcher.yield() }
+      core.putBackChangedGroup(group)
+    }
+    state.withLock { $0.isRunning = false }
+    ended.signal()
+  }
+
+  /// Ends the thread and every stream, before the allocator ends. Waits for the thread.
+  func stop() {
+    let watchers = state.withLock { state in
+      state.isStopping = true
+      return state.watchers.values.flatMap { $0.values }
+    }
+    while true {
+      let ticket = ended.prepare()
+      guard state.withLock({ $0.isRunning }) else {
+        ended.cancel()
+        break
+      }
+      core.wakeForChanges()
+      ended.wait(ticket, nanoseconds: 1_000_000)
+    }
+    for watcher in watchers { watcher.finish() }
+  }
+}

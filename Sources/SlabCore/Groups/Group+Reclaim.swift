@@ -1,0 +1,156 @@
+// Making room in a group and below it, in the order of what it costs others least:
+//
+//   1  endings that wait for the workers: their slabs go back anyway
+//   2  the shrinkers of the group that is short, with rising pressure, and after each round the empty
+//      slabs and sheaves of its caches
+//   3  the same for the other groups below the one whose limit it is: first those above their `low`,
+//      then, with an event, those that are protected by it
+//
+// Everything here runs on the thread that allocates, holding no lock; it may have a slab in hand. What
+// its shrinkers allocate reclaims nothing.
+
+package import SlabPlatform
+internal import Synchronization
+
+extension Allocator {
+  /// The least pressure on shrinkers (DEF_PRIORITY).
+  private static var leastPressure: Int { 12 }
+
+  /// Tries to make `current` of a group fall by so many bytes. O(its groups and caches); calls shrinkers;
+  /// takes the registry lock many times; may wait for fences. Not recursive.
+  ///
+  /// - Parameter first: the group to begin with, at or below the other one.
+  /// - Returns: by how much `current` fell, or 0 if it did not.
+  @discardableResult
+  package func reclaim(
+    bytes: Int, of group: Pointer<Group>, from first: Pointer<Group>? = nil
+  ) -> Int {
+    guard bytes > 0, !Threads.isReclaiming else { return 0 }
+    Threads.isReclaiming = true
+    defer { Threads.isReclaiming = false }
+    let goal = Goal(group: group, bytes: bytes)
+    state.helpWorkers()
+    let first = first ?? group
+    reclaimOwn(of: first, until: goal)
+    if !goal.isReached { reclaimBelow(group, except: first, protected: false, until: goal) }
+    if !goal.isReached { reclaimBelow(group, except: first, protected: true, until: goal) }
+    return goal.reclaimed
+  }
+
+  /// How far a reclaim has come.
+  private struct Goal {
+    let group: Pointer<Group>
+    let before: Int
+    let bytes: Int
+
+    init(group: Pointer<Group>, bytes: Int) {
+      self.group = group
+      self.bytes = bytes
+      before = group.pointee.current.load(ordering: .relaxed)
+    }
+
+    var reclaimed: Int { max(0, before - group.pointee.current.load(ordering: .relaxed)) }
+    var isReached: Bool { reclaimed >= bytes }
+  }
+
+  /// The group's own shrinkers and caches.
+  private func reclaimOwn(of group: Pointer<Group>, until goal: Goal) {
+    var priority = Self.leastPressure
+    while !goal.isReached {
+      let freeable = group.askShrinkers(priority: priority)
+      group.giveBackIdle()
+      if freeable == 0 || priority == 0 { return }
+      priority -= 1
+    }
+  }
+
+  /// Groups below that are, or are not, protected by their `low`, and the group itself.
+  private func reclaimBelow(
+    _ group: Pointer<Group>, except first: Pointer<Group>, protected: Bool,
+    until goal: Goal
+  ) {
+    let isProtected =
+      group.pointee.current.load(ordering: .relaxed) <= group.pointee.low.load(ordering: .relaxed)
+    if group != first, isProtected == protected {
+      if protected { group.note(.low) }
+      reclaimOwn(of: group, until: goal)
+    }
+    forEachChild(of: group) { child in
+      if !goal.isReached { reclaimBelow(child, except: first, protected: protected, until: goal) }
+      release(child)
+    }
+  }
+}
+
+extension Pointer where Pointee == Group {
+  /// How often a refused charge reclaims and tries again (MAX_RECLAIM_RETRIES).
+  private static var mostRounds: Int { 16 }
+
+  /// After a charge for the smallest slab was refused: reclaims below the group that refused it, and
+  /// tries again as long as that helps.
+  func allocateRunAfterReclaim(
+    order: Int, refusedBy first: Pointer<Group>
+  ) throws(AllocatorError) -> Int {
+    let allocator = Allocator(state: pointee.allocator)
+    var refusing = first
+    refusing.note(.max)
+    for _ in 0..<Self.mostRounds {
+      let bytes = UnitMap.unitBytes << max(order, UnitMap.pageOrder)
+      let reclaimed = allocator.reclaim(bytes: bytes, of: refusing, from: self)
+      do throws(AllocatorError) {
+        return try allocateRun(order: order)
+      } catch {
+        guard case .groupLimit(let group) = error else { throw error }
+        // Without progress somebody else may still have made room a moment ago: that was the try.
+        if reclaimed == 0, group == refusing { break }
+        refusing = group
+      }
+    }
+    refusing.note(.oom)
+    throw .groupLimit(refusing)
+  }
+
+  /// After a charge: reclaims in each group here and above that is over its `high`. Never refuses.
+  func reclaimAboveHigh() {
+    var next: Pointer<Group>? = self
+    while let group = next {
+      next = group.pointee.parent
+      let excess =
+        group.pointee.current.load(ordering: .relaxed)
+        - group.pointee.high.load(ordering: .relaxed)
+      guard excess > 0, !Threads.isReclaiming else { continue }
+      group.note(.high)
+      Allocator(state: group.pointee.allocator).reclaim(bytes: excess, of: group, from: self)
+    }
+  }
+}
+
+extension Allocator {
+  /// Sets the most bytes that may be charged to a group and below it. For a value below `current` it
+  /// reclaims first; what is left above it stays, and further charges are refused.
+  package func setMax(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
+    try checkLimit(bytes, of: group)
+    group.pointee.max.store(bytes, ordering: .relaxed)
+    for _ in 0..<16 {
+      let excess = group.pointee.current.load(ordering: .relaxed) - bytes
+      if excess <= 0 || reclaim(bytes: excess, of: group) == 0 { return }
+    }
+  }
+
+  /// Sets above how many bytes a group reclaims with each charge. Setting it reclaims nothing.
+  package func setHigh(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
+    try checkLimit(bytes, of: group)
+    group.pointee.high.store(bytes, ordering: .relaxed)
+  }
+
+  /// Sets up to how many bytes a group is spared while others have something to give.
+  package func setLow(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
+    try checkLimit(bytes, of: group)
+    group.pointee.low.store(bytes, ordering: .relaxed)
+  }
+
+  private func checkLimit(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
+    guard group.pointee.parent != nil else { throw .rootGroup }
+    guard bytes >= 0 else { throw .invalidLimit }
+  }
+}

@@ -1,0 +1,165 @@
+// Shrinkers: whoever holds objects that could be made again gives some back when a group is short of
+// memory (reference e.8). One is registered for one group.
+//
+// No lock is held while its functions run: they free objects, and take locks of the user's. What keeps
+// it meanwhile is `users`, which `unregisterShrinker` waits for. The walk over a group's shrinkers is
+// by a cursor, which fork waits for; so a child of fork has no user of a shrinker.
+
+package import SlabPlatform
+internal import Synchronization
+
+@safe
+package struct Shrinker: ~Copyable {
+  /// First: a node's address is its shrinker's. In the group's list, under the registry lock.
+  var node = ListNode()
+  let group: Pointer<Group>
+  let configuration: ShrinkerConfiguration
+  /// Work that was due and not done, in objects.
+  let deferred = Atomic<Int>(0)
+  /// Threads that are in its functions.
+  let users = Atomic<Int>(0)
+
+  init(group: Pointer<Group>, configuration: ShrinkerConfiguration) {
+    self.group = group
+    self.configuration = configuration
+  }
+}
+
+/// How a shrinker is asked.
+@safe
+package struct ShrinkerConfiguration: Sendable {
+  /// How many objects could be freed now; 0 if none.
+  package typealias Count = @convention(c) (UnsafeMutableRawPointer) -> Int
+  /// Frees up to so many objects; how many it did, or less than 0 to stop.
+  package typealias Scan = @convention(c) (UnsafeMutableRawPointer, Int) -> Int
+
+  let count: Count
+  let scan: Scan
+  /// Passed to both.
+  let context: UInt
+  /// How dear an object is to be made again; 0 for nothing.
+  let seeks: Int
+  /// Objects that are asked for at a time, 1 at least.
+  let batch: Int
+
+  package init(
+    count: @escaping Count, scan: @escaping Scan, context: UnsafeMutableRawPointer, seeks: Int,
+    batch: Int
+  ) {
+    unsafe self.count = count
+    unsafe self.scan = scan
+    self.context = UInt(bitPattern: context)
+    self.seeks = seeks
+    self.batch = batch
+  }
+
+  fileprivate var pointer: UnsafeMutableRawPointer {
+    // SAFETY: made from a pointer.
+    unsafe UnsafeMutableRawPointer(bitPattern: context).unsafelyUnwrapped
+  }
+}
+
+extension Allocator {
+  /// Registers a shrinker for a group, on which it takes a handle. O(1); takes the registry lock.
+  ///
+  /// - Throws: `.invalidLimit` for a number below its least, `.groupOffline`, `.outOfMemory`.
+  package func registerShrinker(
+    _ configuration: ShrinkerConfiguration, for group: Pointer<Group>
+  ) throws(AllocatorError) -> Pointer<Shrinker> {
+    guard configuration.seeks >= 0, configuration.batch >= 1 else { throw .invalidLimit }
+    let shrinker = Pointer<Shrinker>(
+      address: try state.allocateInternal(bytes: MemoryLayout<Shrinker>.size))!
+    // SAFETY: the object is ours and large enough.
+    unsafe shrinker.unsafePointer.initialize(
+      to: Shrinker(group: group, configuration: configuration))
+    state.pointee.registry.lock.lock()
+    let isOnline = group.isOnline
+    if isOnline {
+      retain(group)
+      group.shrinkers.insertBefore(shrinker.node)
+    }
+    state.pointee.registry.lock.unlock()
+    guard isOnline else {
+      state.freeInternal(shrinker.address)
+      throw .groupOffline
+    }
+    return shrinker
+  }
+
+  /// Ends a shrinker: it is not asked any more, and nobody is in its functions afterwards. Waits for
+  /// those who are. Not inside a shrinker's function, where it ends the process.
+  package func unregisterShrinker(_ shrinker: Pointer<Shrinker>) {
+    guard !Threads.isReclaiming else { fatal("shrinker: unregistered while it is asked (deadlock)") }
+    state.pointee.registry.lock.lock()
+    shrinker.node.unlink()
+    state.pointee.registry.lock.unlock()
+    while true {
+      let ticket = state.pointee.lifecycle.shrinkerIsIdle.prepare()
+      // Acquiring: pairs with the decrement of those who are done.
+      if shrinker.pointee.users.load(ordering: .sequentiallyConsistent) == 0 { break }
+      state.pointee.lifecycle.shrinkerIsIdle.wait(ticket)
+    }
+    state.pointee.lifecycle.shrinkerIsIdle.cancel()
+    let group = shrinker.pointee.group
+    state.freeInternal(shrinker.address)
+    release(group)
+  }
+}
+
+extension Pointer where Pointee == Shrinker {
+  var node: Pointer<ListNode> { Pointer<ListNode>(address: address)! }
+
+  /// `do_shrink_slab`: asks for the objects that are due at a priority, 12 for the least pressure and 0
+  /// for all, and for what was not done before. The number of objects that it has, and of those freed.
+  func shrink(priority: Int) -> (freeable: Int, freed: Int) {
+    let configuration = pointee.configuration
+    let freeable = unsafe configuration.count(configuration.pointer)
+    guard freeable > 0 else { return (0, 0) }
+    let before = pointee.deferred.exchange(0, ordering: .relaxed)
+    let due =
+      configuration.seeks == 0
+      ? freeable / 2 : (freeable >> priority) * 4 / configuration.seeks
+    var total = Swift.min((before >> priority) + due, 2 * freeable)
+    var scanned = 0
+    var freed = 0
+    while total >= configuration.batch || total >= freeable {
+      let asked = Swift.min(configuration.batch, total)
+      let answer = unsafe configuration.scan(configuration.pointer, asked)
+      if answer < 0 { break }
+      freed += answer
+      total -= asked
+      scanned += asked
+    }
+    let left = Swift.min(Swift.max(before + due - scanned, 0), 2 * freeable)
+    if left > 0 { pointee.deferred.add(left, ordering: .relaxed) }
+    return (freeable, freed)
+  }
+}
+
+extension Pointer where Pointee == Group {
+  var shrinkers: Pointer<ListNode> { Pointer<ListNode>(of: &pointee.shrinkers) }
+
+  /// Asks each of the group's own shrinkers. Takes the registry lock between them. The objects that they
+  /// have in all.
+  func askShrinkers(priority: Int) -> Int {
+    let allocator = pointee.allocator
+    var freeable = 0
+    allocator.pointee.registry.lock.lock()
+    // The cursor stands on this thread's stack.
+    allocator.takeInHand()
+    withCursor(in: shrinkers) { cursor in
+      while let node = cursor.advance(in: shrinkers) {
+        let shrinker = Pointer<Shrinker>(address: node.address)!
+        shrinker.pointee.users.add(1, ordering: .relaxed)
+        allocator.pointee.registry.lock.unlock()
+        freeable += shrinker.shrink(priority: priority).freeable
+        allocator.pointee.registry.lock.lock()
+        let left = shrinker.pointee.users.subtract(1, ordering: .sequentiallyConsistent).newValue
+        if left == 0 { allocator.pointee.lifecycle.shrinkerIsIdle.signal() }
+      }
+    }
+    allocator.putDown()
+    allocator.pointee.registry.lock.unlock()
+    return freeable
+  }
+}

@@ -1,0 +1,308 @@
+// Limits, reclaim, shrinkers and events, as users see them.
+
+import Slab
+import Synchronization
+import Testing
+
+/// Slots that can be given back, oldest first; one lock, which is never held while it allocates.
+private final class Hoard: Shrinker {
+  private let slots = Mutex(SlabArray<Slot<[4096 of UInt8]>>(in: .root))
+  let asked = Mutex<[Int]>([])
+  let stops = Atomic(false)
+  /// Called in each scan.
+  let whileAsked: @Sendable () -> Void
+
+  init(whileAsked: @escaping @Sendable () -> Void = {}) { self.whileAsked = whileAsked }
+
+  func add(_ slot: consuming Slot<[4096 of UInt8]>) {
+    var slot: Slot<[4096 of UInt8]>? = slot
+    slots.withLock { slots in
+      if slots.appendIfPossible(slot.take()!) != nil { Issue.record("no memory") }
+    }
+  }
+
+  var count: Int { slots.withLock { $0.count } }
+
+  func countObjects() -> Int { count }
+
+  func scanObjects(_ count: Int) -> Int? {
+    asked.withLock { $0.append(count) }
+    whileAsked()
+    if stops.load(ordering: .relaxed) { return nil }
+    return slots.withLock { slots in
+      let freed = min(count, slots.count)
+      for _ in 0..<freed { slots.remove(at: 0) }
+      return freed
+    }
+  }
+}
+
+@Suite struct LimitTests {
+  let allocator: SlabAllocator
+  let pages: SlabCache<[4096 of UInt8]>
+  let group: MemoryGroup
+  static let page = 4096
+
+  init() throws {
+    allocator = try SlabAllocator()
+    pages = try SlabCache(named: "page", of: allocator)
+    group = try allocator.rootGroup.makeChild(named: "tenant", max: 64 * Self.page)
+  }
+
+  private func makePage(in group: MemoryGroup) throws(SlabError) -> Slot<[4096 of UInt8]> {
+    try pages.allocate([4096 of UInt8](repeating: 0), in: group)
+  }
+
+  @Test func aCacheOfTheUsersStaysUnderItsLimitByItself() throws {
+    let hoard = Hoard()
+    let registration = try group.register(hoard)
+    for _ in 0..<1000 {
+      hoard.add(try makePage(in: group))
+      #expect(group.current <= 64 * Self.page)
+    }
+    #expect(hoard.count > 8)
+    #expect(group.events.max > 0)
+    #expect(group.events.oom == 0)
+    _ = registration
+  }
+
+  @Test func withoutAnythingToReclaimItIsRefused() throws {
+    var slots = SlabArray<Slot<[4096 of UInt8]>>(in: allocator.rootGroup)
+    let error = #expect(throws: SlabError.self) {
+      while true { try slots.append(try makePage(in: group)) }
+    }
+    #expect(
+      error == .limitReached(group: "/tenant", bytes: Self.page, maxBytes: 64 * Self.page))
+    #expect(slots.count == 64)
+    let events = group.events
+    #expect([events.low, events.high, events.max, events.oom] == [0, 0, 1, 1])
+    #expect(group.localEvents == group.events)
+    #expect(allocator.rootGroup.events.oom == 1)
+    #expect(allocator.rootGroup.localEvents.oom == 0)
+  }
+
+  @Test func theLimitOfAParentReclaimsFromEverybodyBelow() throws {
+    let parent = try allocator.rootGroup.makeChild(named: "parent", max: 80 * Self.page)
+    let children = try (0..<3).map { try parent.makeChild(named: "child-\($0)") }
+    let hoards = (0..<3).map { _ in Hoard() }
+    let registrations = try zip(children, hoards).map { try $0.register($1) }
+    try children[2].setLow(24 * Self.page)
+    #expect(hoards.map(\.count) == [0, 0, 0])
+    for index in 0..<60 { hoards[index % 3].add(try makePage(in: children[index % 3])) }
+    // The first one's own are asked first, then the second one's; the third is protected.
+    #expect(hoards.map(\.count) == [20, 20, 20])
+    for _ in 0..<16 { _ = unsafe try makePage(in: children[0]).leak() }
+    #expect(hoards[2].count == 20)
+    #expect(hoards[0].count < 20)
+    // When nobody else has anything, it gives as well.
+    var leaked = 16
+    while leaked < 100, let slot = try? makePage(in: children[0]) {
+      _ = unsafe slot.leak()
+      leaked += 1
+    }
+    #expect(leaked == 80)
+    #expect(hoards.map(\.count) == [0, 0, 0])
+    #expect(children[2].events.low > 0)
+    #expect(parent.events.low > 0)
+    #expect(parent.current == 80 * Self.page)
+    _ = registrations
+  }
+
+  @Test func aboveHighItReclaimsAndNeverRefuses() throws {
+    try group.setHigh(16 * Self.page)
+    #expect(group.high == 16 * Self.page)
+    let hoard = Hoard()
+    let registration = try group.register(hoard)
+    for _ in 0..<100 { hoard.add(try makePage(in: group)) }
+    #expect(group.events.high > 0)
+    #expect(group.events.max == 0)
+    #expect(group.current <= 20 * Self.page)
+    hoard.stops.store(true, ordering: .relaxed)
+    for _ in 0..<30 { hoard.add(try makePage(in: group)) }
+    #expect(group.current > 32 * Self.page)
+    _ = registration
+  }
+
+  @Test func aLowerMaxReclaimsThenRefuses() throws {
+    let hoard = Hoard()
+    var registration: ShrinkerRegistration? = try group.register(hoard)
+    for _ in 0..<50 { hoard.add(try makePage(in: group)) }
+    try group.setMax(10 * Self.page)
+    #expect(group.current <= 10 * Self.page)
+    #expect(group.max == 10 * Self.page)
+    #expect(registration != nil)
+    registration = nil
+    let left = hoard.count
+    try group.setMax(0)
+    #expect(hoard.count == left)
+    #expect(throws: SlabError.self) { _ = try makePage(in: group) }
+    try group.setMax(nil)
+    #expect(group.max == nil)
+    _ = try makePage(in: group)
+    for bytes in [-1, Int.min] {
+      #expect(throws: SlabError.invalidLimit) { try group.setMax(bytes) }
+      #expect(throws: SlabError.invalidLimit) { try group.setHigh(bytes) }
+      #expect(throws: SlabError.invalidLimit) { try group.setLow(bytes) }
+      #expect(throws: SlabError.invalidLimit) {
+        try group.makeChild(named: "negative", max: bytes)
+      }
+      #expect(throws: SlabError.invalidLimit) {
+        try group.makeChild(named: "negative", high: bytes)
+      }
+    }
+    #expect(throws: SlabError.rootGroup) { try allocator.rootGroup.setMax(1) }
+    try group.setMax(.max)
+    #expect(group.max == nil)
+  }
+
+  @Test func reclaimOnRequest() throws {
+    let hoard = Hoard()
+    let registration = try group.register(hoard)
+    for _ in 0..<40 { hoard.add(try makePage(in: group)) }
+    let before = group.current
+    let reclaimed = group.reclaim(bytes: 10 * Self.page)
+    #expect(reclaimed >= 10 * Self.page)
+    #expect(group.current == before - reclaimed)
+    #expect(group.reclaim(bytes: 0) == 0)
+    #expect(group.reclaim(bytes: -5) == 0)
+    _ = registration
+  }
+
+  @Test func scansComeInBatchesAndWhatIsLeftIsDeferred() throws {
+    let hoard = Hoard()
+    let registration = try group.register(hoard, seeks: 1, batch: 4)
+    for _ in 0..<40 { hoard.add(try makePage(in: group)) }
+    group.reclaim(bytes: 1000 * Self.page)
+    #expect(hoard.count == 0)
+    #expect(hoard.asked.withLock { $0.allSatisfy { $0 <= 4 } })
+    #expect(hoard.asked.withLock { $0.reduce(0, +) } >= 40)
+    // Stopped at once: the work is not lost, but asked for with the least pressure next time.
+    for _ in 0..<40 { hoard.add(try makePage(in: group)) }
+    hoard.stops.store(true, ordering: .relaxed)
+    group.reclaim(bytes: Self.page)
+    #expect(hoard.count == 40)
+    hoard.stops.store(false, ordering: .relaxed)
+    hoard.asked.withLock { $0 = [] }
+    group.reclaim(bytes: Self.page)
+    // At first all of the deferred work, then no more than twice what there is.
+    #expect(hoard.asked.withLock { $0.reduce(0, +) } <= 80)
+    #expect(throws: SlabError.invalidLimit) { _ = try group.register(hoard, batch: 0) }
+    #expect(throws: SlabError.invalidLimit) { _ = try group.register(hoard, seeks: -1) }
+    _ = registration
+  }
+
+  /// A shrinker that allocates in its group is refused, and does not come to itself again.
+  @Test func reclaimIsNotRecursive() throws {
+    let counter = Counter()
+    let (pages, group) = (pages, group)
+    let hoard = Hoard {
+      counter.enter()
+      if (try? pages.allocate([4096 of UInt8](repeating: 0), in: group)) == nil { counter.refuse() }
+      counter.leave()
+    }
+    let registration = try group.register(hoard)
+    for _ in 0..<200 { hoard.add(try makePage(in: group)) }
+    #expect(counter.deepest == 1)
+    #expect(counter.refused > 0)
+    _ = registration
+  }
+
+  private final class Counter: Sendable {
+    private let depth = Atomic(0)
+    private let most = Atomic(0)
+    private let refusals = Atomic(0)
+
+    func enter() {
+      most.max(depth.add(1, ordering: .relaxed).newValue, ordering: .relaxed)
+    }
+    func leave() { depth.subtract(1, ordering: .relaxed) }
+    func refuse() { refusals.add(1, ordering: .relaxed) }
+    var deepest: Int { most.load(ordering: .relaxed) }
+    var refused: Int { refusals.load(ordering: .relaxed) }
+  }
+
+  /// A registration ends while others are being asked.
+  @Test func registrationsComeAndGoUnderPressure() async throws {
+    let (pages, group) = (pages, group)
+    await withTaskGroup(of: Void.self) { tasks in
+      for _ in 0..<3 {
+        tasks.addTask {
+          for _ in 0..<40 {
+            let hoard = Hoard()
+            guard let registration = try? group.register(hoard) else { continue }
+            for _ in 0..<30 {
+              if let slot = try? pages.allocate([4096 of UInt8](repeating: 0), in: group) {
+                hoard.add(slot)
+              }
+            }
+            _ = registration
+          }
+        }
+      }
+    }
+    #expect(group.current <= 64 * Self.page)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func updatesOfEvents() async throws {
+    let arrived = Arrived()
+    let watchers = [group, allocator.rootGroup].map { group in
+      Task {
+        for await events in group.eventUpdates where events.oom > 0 {
+          arrived.count.add(1, ordering: .relaxed)
+          return events.oom
+        }
+        return 0
+      }
+    }
+    var slots = SlabArray<Slot<[4096 of UInt8]>>(in: allocator.rootGroup)
+    while let slot = try? makePage(in: group) { try slots.append(slot) }
+    // Whoever began to watch late sees the next event.
+    while arrived.count.load(ordering: .relaxed) < 2 {
+      _ = try? makePage(in: group)
+      await Task.yield()
+    }
+    for watcher in watchers { #expect(await watcher.value > 0) }
+  }
+
+  private final class Arrived: Sendable {
+    let count = Atomic(0)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func eventUpdatesEndWithTheGroup() async throws {
+    let group = try allocator.rootGroup.makeChild(named: "brief")
+    let watcher = Task { for await _ in group.eventUpdates {} }
+    let slot = try makePage(in: group)
+    try group.close()
+    _ = consume slot
+    await watcher.value
+    #expect(group.isEmpty)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func drainedWaitsForTheLastObject() async throws {
+    let group = group
+    let slot = try makePage(in: group)
+    let child = try group.makeChild(named: "child")
+    let below = try makePage(in: child)
+    #expect(!group.isEmpty)
+    let waiting = Task { await group.drained() }
+    await Task.yield()
+    try group.close()
+    #expect(!child.isOnline)
+    allocator.waitUntilDrained()
+    #expect(!group.isEmpty)
+    _ = consume slot
+    _ = consume below
+    #expect(await waiting.value)
+    #expect(group.isEmpty && group.current == 0)
+    #expect(await child.drained())
+  }
+
+  @Test func drainedEndsWithItsTask() async throws {
+    let group = group
+    let slot = try makePage(in: group)
+    let task = Task { await group.drained() }
+    task.cancel()
+    #expect(await task.value == false)
+    _ = consume slot
+  }
+}
