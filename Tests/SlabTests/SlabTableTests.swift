@@ -247,13 +247,15 @@ extension SlabTable where Value == Tracked {
   }
 }
 
-/// Records an issue that names the broken invariant, if there is one. Nothing may be at work.
+/// Records an issue that names the broken invariant, if there is one. Nothing may be at work but the
+/// allocator's own threads, which are waited for.
 func expectWhole<Key, Value: ~Copyable>(
   _ table: SlabTable<Key, Value>, sourceLocation: SourceLocation = #_sourceLocation
 ) {
   if let broken = table.core.brokenInvariant() {
     Issue.record("\(broken)", sourceLocation: sourceLocation)
   }
+  table.core.allocator.waitUntilDrained()
   if let broken = table.core.allocator.brokenInvariant() {
     Issue.record("\(broken)", sourceLocation: sourceLocation)
   }

@@ -83,10 +83,11 @@ struct TableCore: ~Copyable, Sendable {
 #if DEBUG
   @usableFromInline
   final class TableHook: Sendable {
-    nonisolated(unsafe) var body: (@Sendable (TableStep) -> Void)?
+    /// Nobody changes it while others use the table.
+    @safe nonisolated(unsafe) var body: ((TableStep) -> Void)?
 
     @usableFromInline
-    func callAsFunction(_ step: TableStep) { unsafe body?(step) }
+    func callAsFunction(_ step: TableStep) { body?(step) }
   }
 #endif
 
