@@ -41,7 +41,8 @@ let package = Package(
       name: "SlabCoreTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(
       name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
-    .testTarget(name: "SlabTests", dependencies: ["Slab"]),
+    .testTarget(
+      name: "SlabTests", dependencies: ["Slab", "SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(name: "SlabToolTests", dependencies: ["SlabTool", "Slab"]),
   ]
 )

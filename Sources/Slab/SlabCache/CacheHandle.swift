@@ -14,14 +14,25 @@ final class CacheHandle: Sendable {
   private let isDestroyed = Atomic(false)
 
   /// Makes a root cache, and holds it.
-  init(
+  convenience init(
     named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
     of allocator: SlabAllocator
+  ) throws(SlabError) {
+    try unsafe self.init(
+      named: name, objectSize: objectSize, alignment: alignment, options: options,
+      constructor: nil, of: allocator)
+  }
+
+  /// The same for objects that a constructor prepares, once each, when their slab is made.
+  init(
+    named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
+    constructor: Constructor?, of allocator: SlabAllocator
   ) throws(SlabError) {
     let bytes = Array(name.utf8)
     do {
       reference = try unsafe allocator.core.makeReference(
-        named: bytes.span, objectSize: objectSize, alignment: alignment, options: options.core)
+        named: bytes.span, objectSize: objectSize, alignment: alignment, options: options.core,
+        constructor: constructor)
     } catch { throw SlabError(error) }
     allocator.core.hold(reference.root)
     self.allocator = allocator.handle
