@@ -46,7 +46,7 @@ import Testing
         default: #expect(table.number(ofEntryFor: key) == model[key])
         }
         #expect(table.count == model.count)
-        if round % 500 == 0 { group = try makeGroup("tenant") }
+        if round % 500 == 0 { group = try makeGroup("tenant-\(round)") }
         if round % 4000 == 0 {
           let parity = Int(random.next() % 3)
           let before = model.count
@@ -62,7 +62,7 @@ import Testing
       table.removeAll()
       #expect(ends.value == made)
       // No entry, and no group but the last: nothing is charged when the empty slabs have gone.
-      try group.offline()
+      try group.close()
       allocator.waitUntilDrained()
       #expect(allocator.statistics.chargedBytes == 0)
     }
@@ -73,7 +73,7 @@ import Testing
     let table = try SlabTable<Int, Tracked>(named: "table", of: allocator)
     let parent = try makeGroup("parent")
     for tenant in 0..<20 {
-      let group = try parent.makeChild(named: "tenant")
+      let group = try parent.makeChild(named: "tenant-\(tenant)")
       for key in 0..<100 {
         try table.insert(Tracked(ends, tenant), forKey: tenant * 100 + key, in: group)
       }
@@ -125,7 +125,7 @@ import Testing
     _ = table.remove(forKey: 0)
     #expect(numbered(by: try table.updateValue(Tracked(ends, 5), forKey: -1, in: poor)) == 1)
     #expect(table.number(ofEntryFor: -1) == 5)
-    try none.offline()
+    try none.close()
     #expect(throws: SlabError.groupOffline(group: "/none")) {
       try table.insert(Tracked(ends), forKey: -2, in: none)
     }
@@ -185,7 +185,8 @@ import Testing
         allocator.waitUntilDrained()
         allocator.barrier()
         allocator.trim()
-        if round == 0 { most = mappedBytes() }
+        // The first rounds make the C library's arenas of the threads.
+        if round == 3 { most = mappedBytes() }
       }
       // The last array of each has 1 MiB.
       #expect(mappedBytes() < most + 2 << 20)

@@ -24,7 +24,7 @@ extension MemoryGroup {
         named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited,
         high: high ?? Group.unlimited, endings: policy?.core)
       return adopt(child)
-    } catch { throw SlabError(error) }
+    } catch { throw SlabError(error, of: core) }
   }
 
   /// The child of a name that is online; `nil` if there is none. O(1) expected; takes a short lock.

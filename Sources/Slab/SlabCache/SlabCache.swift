@@ -31,10 +31,11 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
     named name: String, options: SlabCacheOptions = [], alignment: Int = 1,
     of allocator: SlabAllocator = .shared
   ) throws(SlabError) {
+    guard alignment > 0, alignment & (alignment - 1) == 0 else { throw .invalidAlignment }
     handle = try CacheHandle(
       named: name, objectSize: max(1, MemoryLayout<Object>.size),
-      alignment: alignment < 1 ? alignment : max(alignment, MemoryLayout<Object>.alignment),
-      options: options, of: allocator)
+      alignment: max(alignment, MemoryLayout<Object>.alignment), options: options,
+      of: allocator)
     core = handle.root
   }
 

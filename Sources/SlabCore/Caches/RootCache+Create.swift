@@ -74,7 +74,8 @@ extension Allocator {
     constructor: Constructor?, options: CacheOptions = [], kind: RootKind = .user,
     isSelfDescribing: Bool
   ) throws(AllocatorError) {
-    guard !hasRoot(named: name) else { throw .nameInUse }
+    // A size class must be there whatever users have named theirs.
+    guard kind == .sizeClass || !hasRoot(named: name) else { throw .nameInUse }
     guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
     guard let sums = takeSums() else {
       state.pointee.registry.freeRootIndex(index)
@@ -127,7 +128,7 @@ extension Allocator {
   /// Reference e.1: log2(size)/2, clamped to 5...10. An object larger than a user's cache can have
   /// goes back at once.
   private static func minPartial(for geometry: SlabGeometry) -> Int {
-    guard geometry.slotBytes <= SlabGeometry.largestObject else { return 0 }
+    guard geometry.slotBytes < SlabGeometry.pageRun else { return 0 }
     let log = Int.bitWidth - 1 - geometry.slotBytes.leadingZeroBitCount
     return min(10, max(5, log / 2))
   }
@@ -135,7 +136,7 @@ extension Allocator {
   /// As many objects as fill 64 KiB, two at least and one page of addresses at most: what a CPU
   /// holds idle is bounded by bytes, not by objects. None of those that are larger.
   private static func largestSheaf(for geometry: SlabGeometry) -> Int {
-    guard geometry.slotBytes <= SlabGeometry.largestObject else { return 0 }
+    guard geometry.slotBytes < SlabGeometry.pageRun else { return 0 }
     let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
     return min(largest, max(2, (64 << 10) / geometry.slotBytes))
   }

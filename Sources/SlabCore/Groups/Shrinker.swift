@@ -89,7 +89,9 @@ extension Allocator {
   /// Ends a shrinker: it is not asked any more, and nobody is in its functions afterwards. Waits for
   /// those who are. Not inside a shrinker's function, where it ends the process.
   package func unregisterShrinker(_ shrinker: Pointer<Shrinker>) {
-    guard !Threads.isReclaiming else { fatal("shrinker: unregistered while it is asked (deadlock)") }
+    guard !Threads.isReclaiming else {
+      fatal("shrinker: unregistered while it is asked (deadlock)")
+    }
     state.pointee.registry.lock.lock()
     shrinker.node.unlink()
     state.pointee.registry.lock.unlock()

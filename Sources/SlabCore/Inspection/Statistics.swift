@@ -126,13 +126,13 @@ extension Allocator {
   }
 
   /// Gives back all memory that is not in use: the empty slabs and sheaves of the core's own
-  /// caches, the free pages, the free end of the heap. System calls for each run of pages. Waits for what
+  /// caches and of the size classes, the free pages, the free end of the heap. System calls for each run of pages. Waits for what
   /// the workers are at.
   package func trim() {
     state.releaseDeferredSheaf()
     state.pointee.registry.lock.lock()
     state.forEachCache { cache in
-      if cache.isRoot, cache.pointee.root.pointee.isInternal { cache.shrink() }
+      if cache.isRoot, cache.pointee.root.pointee.kind != .user { cache.shrink() }
     }
     // A run on its way back is on no list.
     state.takeInHand()

@@ -27,6 +27,9 @@ package struct SlabGeometry: Equatable, Sendable {
   /// offset, exactly, while offset * slotBytes < 2^32 (slabs have at most 64 KiB).
   var reciprocal: UInt32 { UInt32(((1 << 32) + slotBytes - 1) / slotBytes & 0xffff_ffff) }
 
+  /// Objects from this size on have a run of pages each, and nothing of them is kept idle.
+  static var pageRun: Int { 64 << 10 }
+
   /// Largest object of a user's cache.
   package static var largestObject: Int { 32 << 10 }
   package static var largestAlignment: Int { PageAllocator.pageBytes }
