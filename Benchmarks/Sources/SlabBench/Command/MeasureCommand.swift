@@ -9,7 +9,7 @@ struct MeasureCommand: ParsableCommand {
   enum What: String, ExpressibleByArgument {
     case pair, groups
     case listedMalloc = "malloc-list"
-    case offline, leftover, scaling, count, readers, dying
+    case offline, leftover, scaling, count, readers, dying, api, discard
   }
 
   @Argument var what: What
@@ -34,6 +34,8 @@ struct MeasureCommand: ParsableCommand {
     case .scaling: try ScalingMeasurement.run(childCaches: size)
     case .readers: try ReadersMeasurement.run()
     case .dying: try DyingMeasurement.run(dying: size)
+    case .api: try APIMeasurement.run()
+    case .discard: try DiscardMeasurement.run()
     case .count: try CountMeasurement.run(pairs: size)
     }
   }

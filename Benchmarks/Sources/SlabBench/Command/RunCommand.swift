@@ -3,7 +3,7 @@
 import ArgumentParser
 
 enum CaseName: String, CaseIterable, ExpressibleByArgument {
-  case pair, groups, offline, leftover, scaling, readers, dying
+  case pair, groups, offline, leftover, scaling, readers, dying, api
   /// `offline` and `scaling`.
   case destroy
   case all
@@ -11,7 +11,7 @@ enum CaseName: String, CaseIterable, ExpressibleByArgument {
   var cases: [CaseName] {
     switch self {
     case .destroy: [.offline, .scaling]
-    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying]
+    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api]
     default: [self]
     }
   }
@@ -28,6 +28,7 @@ struct RunCommand: ParsableCommand {
       scaling   destroying 5,584 to 558,400 child caches
       readers   read-side sections, grace periods, callbacks, beside liburcu
       dying     another tenant's pairs while 100,000 groups are dying
+      api       typed slots beside the core's pairs, a class and a pointer
       destroy   offline and scaling
       """)
 
@@ -61,6 +62,7 @@ struct RunCommand: ParsableCommand {
         case .leftover: try bench.runLeftover()
         case .readers: try bench.runReaders()
         case .dying: try bench.runDying()
+        case .api: try bench.runAPI()
         default: try bench.runScaling()
         }
       report.add(result, named: name.rawValue)

@@ -1,0 +1,26 @@
+// Runs each path often enough that its cache is warm, and says that it did.
+
+import Slab
+
+@main
+struct HotPath {
+  static func main() throws {
+    let tenant = try MemoryGroup.root.makeChild(named: "tenant")
+    let sessions = try SlabCache<Session>(named: "session")
+    let shared = try SlabCache<Shared<Session>>(named: "shared-session")
+    var session = Session()
+    session.words[1] = 1
+    var sum: UInt = 0
+    for _ in 0..<1000 {
+      sum &+= try slotInGroup(sessions, tenant, session)
+      sum &+= slotIfPossible(sessions, tenant, session)
+      sum &+= try sharedSlot(shared, tenant, session)
+      sum &+= readSection(session)
+      sum &+= try MemoryGroup.with(tenant) { () throws(SlabError) in
+        try slotInCurrentGroup(sessions, session)
+      }
+    }
+    try tenant.close()
+    print("sum \(sum)")
+  }
+}

@@ -1,0 +1,56 @@
+// The paths that must stay short, a function each: `.ci/hot_path` reads their machine code.
+//
+// Each is what a user would write, with nothing unsafe. The check takes every function of this file;
+// one whose name ends with `CurrentGroup` may look up a task-local.
+
+import Slab
+
+/// 64 bytes without references.
+struct Session {
+  var words = InlineArray<8, UInt>(repeating: 0)
+}
+
+/// An object for a group that is named: allocated, filled, freed.
+@inline(never)
+func slotInGroup(
+  _ sessions: SlabCache<Session>, _ group: MemoryGroup, _ session: Session
+) throws(SlabError) -> UInt {
+  var slot = try sessions.allocate(session, in: group)
+  slot.value.words[1] &+= 1
+  return slot.value.words[1]
+}
+
+/// The same for the group that is in effect here.
+@inline(never)
+func slotInCurrentGroup(
+  _ sessions: SlabCache<Session>, _ session: Session
+) throws(SlabError) -> UInt {
+  var slot = try sessions.allocate(session)
+  slot.value.words[1] &+= 1
+  return slot.value.words[1]
+}
+
+/// Without errors.
+@inline(never)
+func slotIfPossible(
+  _ sessions: SlabCache<Session>, _ group: MemoryGroup, _ session: Session
+) -> UInt {
+  guard let slot = sessions.allocateIfPossible(in: group, { session }) else { return 0 }
+  return slot.value.words[1]
+}
+
+/// An object with two owners, one after the other.
+@inline(never)
+func sharedSlot(
+  _ sessions: SlabCache<Shared<Session>>, _ group: MemoryGroup, _ session: Session
+) throws(SlabError) -> UInt {
+  let slot = try sessions.allocate(sharing: session, in: group)
+  let other = slot.share()
+  return slot.value.words[1] &+ other.value.words[2]
+}
+
+/// A read-side section with something to read in it.
+@inline(never)
+func readSection(_ session: Session) -> UInt {
+  RCU.read { session.words[1] }
+}
