@@ -18,7 +18,8 @@ import Testing
 
   /// Few keys, whose entries are used again and again.
   @Test func churn() throws {
-    try storm(rounds: 2, keyRange: 60, steps: isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000)
+    try storm(
+      rounds: 2, keyRange: 60, steps: isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000)
   }
 
   private func storm(rounds: Int, keyRange: Int, steps: Int) throws {
@@ -202,7 +203,7 @@ private final class Storm: Sendable {
     while !isOver.load(ordering: .acquiring) || passes == 0 {
       passes += 1
       var seen = [Int](repeating: 0, count: keyRange)
-      table.forEach { key, value in
+      table.forEachEntry { key, value in
         seen[key] += 1
         if !value.isWhole(forKey: key) { note("a visited entry is another one") }
       }

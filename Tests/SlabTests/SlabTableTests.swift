@@ -157,7 +157,7 @@ struct Colliding: Hashable, Sendable {
     struct Enough: Error {}
     var seen = 0
     #expect(throws: Enough.self) {
-      try table.forEach { _, _ in
+      try table.forEachEntry { _, _ in
         seen += 1
         if seen == 10 { throw Enough() }
       }
@@ -180,7 +180,7 @@ struct Colliding: Hashable, Sendable {
     for _ in 0..<3 {
       var seen: [Int: Int] = [:]
       var next = 1000
-      try table.forEach { (key, _) throws(SlabError) in
+      try table.forEachEntry { (key, _) throws(SlabError) in
         seen[key, default: 0] += 1
         guard next < 5000 else { return }
         for _ in 0..<9 {
@@ -232,7 +232,7 @@ struct Colliding: Hashable, Sendable {
 extension SlabTable {
   func keys() -> [Key] where Key: Comparable {
     var keys: [Key] = []
-    forEach { key, _ in keys.append(key) }
+    forEachEntry { key, _ in keys.append(key) }
     return keys.sorted()
   }
 }
@@ -242,7 +242,7 @@ extension SlabTable where Value == Tracked {
 
   func keys() -> [Key] where Key: Comparable {
     var keys: [Key] = []
-    forEach { key, _ in keys.append(key) }
+    forEachEntry { key, _ in keys.append(key) }
     return keys.sorted()
   }
 }

@@ -1,6 +1,6 @@
 // Read-copy-update with the shared allocator: readers that take no lock and wait for nobody.
 
-internal import SlabCore
+public import SlabCore
 
 /// Reader grace periods: who changes something that readers look at without a lock, waits for those who
 /// may still look at what it was.
@@ -17,7 +17,7 @@ public enum RCU {
   public static func read<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try SlabAllocator.shared.read(body)
+    try SlabAllocator.read(in: core, body)
   }
 
   /// The same for a body that suspends. Grace periods wait for it as long as it takes.
@@ -25,8 +25,15 @@ public enum RCU {
   public static func read<Result: ~Copyable, Failure: Error>(
     _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    try await SlabAllocator.shared.read(body)
+    try await SlabAllocator.read(in: core, body)
   }
+
+  /// The shared allocator, without a call but the first time.
+  @inlinable @inline(__always)
+  static var core: Allocator { SharedHeap.allocator ?? makeShared() }
+
+  @usableFromInline @inline(never)
+  static func makeShared() -> Allocator { SlabAllocator.shared.core }
 
   /// Waits until every section that is open now has ended. Blocks the thread; not inside a section.
   public static func synchronize() { SlabAllocator.shared.synchronize() }

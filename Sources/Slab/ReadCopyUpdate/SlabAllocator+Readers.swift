@@ -11,15 +11,29 @@ extension SlabAllocator {
   public func read<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let section = core.beginReading()
-    defer { core.endReading(section) }
-    return try body()
+    try Self.read(in: core, body)
   }
 
   /// The same for a body that suspends.
   @inlinable
   public func read<Result: ~Copyable, Failure: Error>(
     _ body: () async throws(Failure) -> Result
+  ) async throws(Failure) -> Result {
+    try await Self.read(in: core, body)
+  }
+
+  @inlinable @inline(__always)
+  static func read<Result: ~Copyable, Failure: Error>(
+    in core: Allocator, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let section = core.beginReading()
+    defer { core.endReading(section) }
+    return try body()
+  }
+
+  @inlinable
+  static func read<Result: ~Copyable, Failure: Error>(
+    in core: Allocator, _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
     let section = core.beginReading(suspends: true)
     defer { core.endReading(section) }

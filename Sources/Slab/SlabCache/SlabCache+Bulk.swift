@@ -1,13 +1,10 @@
 // Many objects at once: one sequence for those in the sheaf, one turn of the cache's lock for each
-// slab's worth of the rest.
+// slab's worth of the rest. What is generic is inlined into the client; the core moves addresses.
 
-internal import SlabCore
-internal import SlabPlatform
+public import SlabCore
+public import SlabPlatform
 
 extension SlabCache where Object: ~Copyable {
-  /// Objects that move between the cache and a caller in one turn.
-  private static var turn: Int { 128 }
-
   /// Fills the rest of a span with objects that are charged to a group, or throws and has allocated
   /// none. O(free capacity of the span); locks and system calls as `allocate`.
   ///
@@ -15,60 +12,69 @@ extension SlabCache where Object: ~Copyable {
   ///   - slots: the span to fill, for example of `SlabArray.append(addingCapacity:)`.
   ///   - group: who is charged.
   ///   - make: makes an object; called with 0, 1, 2 and so on.
+  @inlinable
   public func allocate(
     filling slots: inout OutputSpan<Slot<Object>>, in group: MemoryGroup,
     _ make: (Int) -> Object
   ) throws(SlabError) {
     var made = 0
     while slots.freeCapacity > 0 {
-      let wanted = min(slots.freeCapacity, Self.turn)
-      do throws(AllocatorError) {
-        try unsafe withBuffer(wanted) { buffer throws(AllocatorError) in
-          try unsafe Allocator(of: core.cache).allocate(bulk: buffer, from: core, in: group.core)
-          for index in 0..<wanted {
-            let slot = unsafe Slot<Object>(uninitializedAt: buffer[index])
-            // SAFETY: the memory is ours and uninitialised.
-            unsafe slot.pointer.initialize(to: make(made))
-            slots.append(slot)
-            made += 1
-          }
+      let wanted = min(slots.freeCapacity, BulkMemory.turn)
+      var failure: SlabError?
+      // SAFETY: the buffer is used within its scope and its count.
+      unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: wanted) { memory in
+        failure = unsafe BulkMemory.allocate(memory, from: core, in: group)
+        guard failure == nil else { return }
+        for index in 0..<wanted {
+          let slot = unsafe Slot<Object>(uninitializedAt: memory[index])
+          // SAFETY: the memory is ours and uninitialised.
+          unsafe slot.pointer.initialize(to: make(made))
+          slots.append(slot)
+          made += 1
         }
-      } catch {
-        for _ in 0..<made { _ = slots.removeLast() }
-        throw SlabError(error, allocatingFrom: core, in: group.core)
       }
+      guard let failure else { continue }
+      for _ in 0..<made { _ = slots.removeLast() }
+      throw failure
     }
   }
 
   /// Empties a span and frees the objects in it. O(count).
+  @inlinable
   public static func free(_ slots: inout OutputSpan<Slot<Object>>) {
     while !slots.isEmpty {
-      let count = min(slots.count, turn)
-      unsafe withBuffer(count) { buffer in
-        for index in 0..<count {
-          let address = slots.removeLast().endObject()
-          unsafe buffer[index] = address
-        }
-        unsafe SharedHeap.free(bulk: buffer)
+      let count = min(slots.count, BulkMemory.turn)
+      // SAFETY: as above.
+      unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: count) { memory in
+        for index in 0..<count { unsafe memory[index] = slots.removeLast().endObject() }
+        unsafe BulkMemory.free(memory)
       }
     }
   }
+}
 
-  /// Runs a body with a buffer of addresses on the stack.
-  private static func withBuffer<Failure: Error>(
-    _ count: Int, _ body: (UnsafeMutableBufferPointer<UInt>) throws(Failure) -> Void
-  ) throws(Failure) {
-    var failure: Failure?
-    // SAFETY: the buffer is used within its scope and its count.
-    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: count) { buffer in
-      do throws(Failure) { try unsafe body(buffer) } catch { failure = error }
+/// Addresses of objects, many at a time.
+@usableFromInline
+enum BulkMemory {
+  /// Objects that move between a cache and a caller in one turn: as many addresses fit on a stack.
+  @inlinable static var turn: Int { 128 }
+
+  /// Fills the buffer with objects, or says why it has allocated none.
+  @usableFromInline
+  static func allocate(
+    _ memory: UnsafeMutableBufferPointer<UInt>, from root: Pointer<RootCache>,
+    in group: MemoryGroup
+  ) -> SlabError? {
+    do {
+      try unsafe Allocator(of: root.cache).allocate(bulk: memory, from: root, in: group.core)
+      return nil
+    } catch {
+      return SlabError(error, allocatingFrom: root, in: group.core)
     }
-    if let failure { throw failure }
   }
 
-  private func withBuffer<Failure: Error>(
-    _ count: Int, _ body: (UnsafeMutableBufferPointer<UInt>) throws(Failure) -> Void
-  ) throws(Failure) {
-    try unsafe Self.withBuffer(count, body)
+  @usableFromInline
+  static func free(_ memory: UnsafeMutableBufferPointer<UInt>) {
+    unsafe SharedHeap.free(bulk: memory)
   }
 }

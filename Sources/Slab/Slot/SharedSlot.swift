@@ -35,8 +35,11 @@ public struct SharedSlot<Value: ~Copyable>: ~Copyable {
     let left = unsafe pointer.pointee.owners.subtract(1, ordering: .acquiringAndReleasing)
       .newValue
     guard left == 0 else { return }
-    // SAFETY: nobody else owns the object.
-    unsafe pointer.deinitialize(count: 1)
+    // SAFETY: nobody else owns the object. Of the two fields only the value needs an end; ending them
+    // together would go through the type's metadata.
+    unsafe withUnsafeMutablePointer(to: &pointer.pointee.value) {
+      _ = unsafe $0.deinitialize(count: 1)
+    }
     SharedHeap.free(UInt(bitPattern: unsafe pointer))
   }
 

@@ -16,6 +16,14 @@ package enum SharedHeap {
       words: Words(at: slab_shared_heap_words()), heapBase: slab_shared_heap_base(), limit: limit)
   }
 
+  /// The shared allocator; `nil` if there is none yet.
+  @inlinable @inline(__always)
+  package static var allocator: Allocator? {
+    Pointer<Group>(address: slab_shared_heap_root_group()).map {
+      Allocator(state: $0.pointee.allocator)
+    }
+  }
+
   /// Frees an object of any allocator of the process. As `Allocator.free` for the shared one;
   /// O(allocators) under a lock for the others.
   @inlinable @inline(__always)

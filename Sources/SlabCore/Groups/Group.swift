@@ -6,7 +6,7 @@
 // handles, its child caches, its child groups and, until it is drained, the fence batch. Under the
 // policy `reparent` its child caches keep it only until they are with its parent.
 
-package import SlabPlatform
+public import SlabPlatform
 public import Synchronization
 
 @usableFromInline
@@ -23,7 +23,7 @@ package struct Group: ~Copyable {
   /// Dense, reused after offline.
   let id: UInt32
   let parent: Pointer<Group>?
-  package let allocator: Pointer<AllocatorState>
+  @usableFromInline package let allocator: Pointer<AllocatorState>
   /// Handles that users hold.
   let handles: Atomic<Int>
   /// Bytes that may be charged; `unlimited` for no limit.

@@ -1,0 +1,96 @@
+// What the examples promise.
+
+import Slab
+import Testing
+
+@testable import JobRunner
+@testable import RequestParser
+@testable import ResultCache
+@testable import SessionStore
+
+@Suite(.serialized) struct ExampleTests {
+  @Test func aJobThatLeaksHarmsNobody() async throws {
+    let runner = try JobRunner(limitBytes: 1 << 20)
+    var jobs = (0..<8).map { Job(name: "job-\($0)", rows: 5000, window: 100) }
+    jobs[3].leaks = true
+    let reports = try await runner.run(jobs)
+    #expect(reports.count == 8)
+    for (index, report) in reports.enumerated() {
+      #expect(report.peakBytes <= 1 << 20)
+      if index == 3 {
+        guard case .limitReached(group: "/jobs/job-3", _, maxBytes: 1 << 20) = report.failure
+        else {
+          Issue.record("the job that leaks: \(String(describing: report.failure))")
+          continue
+        }
+        #expect(report.rowsDone > 1000 && report.rowsDone < 5000)
+      } else {
+        #expect(report.failure == nil && report.rowsDone == 5000)
+      }
+    }
+    #expect(MemoryGroup.root.child(named: "jobs") == nil)
+  }
+
+  @Test func sessionsUnderLoad() async throws {
+    let store = try SessionStore()
+    let tenants = try (0..<4).map {
+      try Tenant(named: "store-\($0)", limitBytes: (1 + $0) << 17)
+    }
+    let hits = await SessionLoad.load(store, tenants, tasks: 4, requests: 50_000)
+    #expect(hits > 1000)
+    #expect(store.evicted > 0)
+    #expect(store.count > 100)
+    for tenant in tenants { #expect(tenant.group.current <= tenant.group.max!) }
+    #expect(store.request(-1) == nil)
+  }
+
+  @Test func documents() async throws {
+    let nodes = unsafe try SlabCache<Node>(named: "node")
+    let tenant = try MemoryGroup.root.makeChild(named: "parser", max: 4 << 20)
+    do {
+      let document = unsafe try Document(
+        parsing: #"{"a": [1, 2.5, -3e2], "b": {"c": "text", "d": null}, "e": false}"#,
+        number: 1, for: tenant, nodes: nodes)
+      #expect(document.sum == -296.5)
+      #expect(document.nodeCount == 9)
+      #expect(document.bytes == 4096)
+    }
+    for text in ["", "[1, 2", "{\"a\" 1}", "[1,,2]", "tru", "1 2", "\"open"] {
+      #expect(throws: ParseError.self) {
+        _ = unsafe try Document(parsing: text, number: 2, for: tenant, nodes: nodes)
+      }
+    }
+    #expect(throws: ParseError.tooDeep(at: 64)) {
+      _ = unsafe try Document(
+        parsing: String(repeating: "[", count: 100), number: 3, for: tenant, nodes: nodes)
+    }
+    #expect(throws: SlabError.self) {
+      _ = unsafe try Document(
+        parsing: RequestParser.Main.request(elements: 50_000), number: 4, for: tenant,
+        nodes: nodes)
+    }
+    #expect(tenant.peak <= 4 << 20)
+    try tenant.close()
+    #expect(await tenant.drained())
+    try unsafe nodes.destroy()
+  }
+
+  @Test func theCacheStaysUnderItsLimit() throws {
+    let cache = try SlabCache<ResultCache.Result>(named: "result-test")
+    let results = try ResultCache(named: "results", limitBytes: 1 << 20, from: cache)
+    var made = 0
+    for round in 0..<20_000 {
+      // One that is asked for again and again stays.
+      for key in [round, -1] {
+        let value = try results.value(forKey: key) { key in
+          made += 1
+          return UInt8(truncatingIfNeeded: key)
+        }
+        #expect(value == UInt8(truncatingIfNeeded: key))
+      }
+      #expect(results.usedBytes <= 1 << 20)
+    }
+    #expect(results.count > 200)
+    #expect(made == 20_001)
+  }
+}
