@@ -12,7 +12,7 @@ extension SlabTable where Value: ~Copyable {
   /// An entry that is in the table from beginning to end is seen exactly once, also while the table
   /// grows; one that comes or goes meanwhile at most once; of a value that is replaced either the old one,
   /// or the new one.
-  public func forEach<Failure: Error>(
+  public func forEachEntry<Failure: Error>(
     _ body: (Key, borrowing Value) throws(Failure) -> Void
   ) throws(Failure) {
     try core.forEachEntry { entries throws(Failure) in
@@ -36,7 +36,7 @@ extension SlabTable where Value: ~Copyable {
   }
 
   /// Removes the entries that a body picks, and lets go of them: those of a tenant that ends, for example.
-  /// Looks at all entries, as `forEach`; O(entries + buckets).
+  /// Looks at all entries, as `forEachEntry`; O(entries + buckets).
   ///
   /// A value that is replaced after the body has picked it stays.
   ///

@@ -6,9 +6,9 @@
 //                 destroy(root); cache lock
 //   deactivating  fence worker, after the fence and the drain;  frees; allocations that fetched the
 //                 cache lock                                     pointer before, which fail
-//   deactivated   whoever gives its last slab back (a free, or  frees of its live objects; holders
-//                 the fence worker at once); cache lock          of a group handle, who fail; the
-//                                                                reparenting worker
+//   deactivated   whoever gives its last slab back (a free,     frees of its live objects; holders
+//                 the fence worker at once, or the discard       of a group handle, who fail; the
+//                 worker); cache lock                            reparenting and the discard worker
 //   dying         destroy worker, by shutdown: out of every     the destroy queue and its worker;
 //                 list; registry lock                            holders of a group handle, who fail
 //   shutDown      plain: whoever drops the group's last         holders of a group handle, who fail
