@@ -38,6 +38,8 @@ public struct SlabBuffer: ~Copyable, Sendable {
   ///
   /// - Parameters:
   ///   - capacity: in bytes, 0 to 4 MiB; the span has exactly as many.
+  ///   - alignment: in bytes, a power of two up to 4,096.
+  ///   - group: who is charged.
   ///   - body: gets the span to append to. If it throws, the block is freed.
   public init(
     capacity: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect,

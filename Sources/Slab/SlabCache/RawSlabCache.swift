@@ -13,8 +13,12 @@ public struct RawSlabCache: Sendable {
   /// Makes a cache for objects of one size. As `SlabCache.init`.
   ///
   /// - Parameters:
+  ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
+  ///     allocator.
   ///   - objectSize: in bytes, 1 to 32 KiB.
   ///   - alignment: in bytes, a power of two up to 4,096.
+  ///   - options: see `SlabCacheOptions`.
+  ///   - allocator: whose memory it is.
   public init(
     named name: String, objectSize: Int, alignment: Int = 8, options: SlabCacheOptions = [],
     of allocator: SlabAllocator = .shared
