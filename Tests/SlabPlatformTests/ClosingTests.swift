@@ -60,7 +60,9 @@ private final class Hammering: @unchecked Sendable {
       let end = SystemCall.monotonicNanoseconds + 400_000_000
       var closings = 0
       var drainedObjects = 0
-      while closings < 100 || drainedObjects == 0 || SystemCall.monotonicNanoseconds < end {
+      while closings < 100 || drainedObjects == 0
+        || shared.pops.load(ordering: .relaxed) == 0 || SystemCall.monotonicNanoseconds < end
+      {
         _ = try fixture.open(ofClass: sheafClass)
         for _ in 0..<closings % 7 * 20 { _ = fixture.words.pointee.load(mode: mode) }
         let drained = try fixture.closeAndDrain(ofClass: sheafClass)

@@ -63,7 +63,7 @@ private final class Hoard: Shrinker {
     #expect(hoard.count > 8)
     #expect(group.events.max > 0)
     #expect(group.events.oom == 0)
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   @Test func withoutAnythingToReclaimItIsRefused() throws {
@@ -105,7 +105,7 @@ private final class Hoard: Shrinker {
     #expect(children[2].events.low > 0)
     #expect(parent.events.low > 0)
     #expect(parent.current == 80 * Self.page)
-    _ = registrations
+    withExtendedLifetime(registrations) {}
   }
 
   @Test func aboveHighItReclaimsAndNeverRefuses() throws {
@@ -120,7 +120,7 @@ private final class Hoard: Shrinker {
     hoard.stops.store(true, ordering: .relaxed)
     for _ in 0..<30 { hoard.add(try makePage(in: group)) }
     #expect(group.current > 32 * Self.page)
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   @Test func aLowerMaxReclaimsThenRefuses() throws {
@@ -165,7 +165,7 @@ private final class Hoard: Shrinker {
     #expect(group.current == before - reclaimed)
     #expect(group.reclaim(bytes: 0) == 0)
     #expect(group.reclaim(bytes: -5) == 0)
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   @Test func scansComeInBatchesAndWhatIsLeftIsDeferred() throws {
@@ -188,7 +188,7 @@ private final class Hoard: Shrinker {
     #expect(hoard.asked.withLock { $0.reduce(0, +) } <= 80)
     #expect(throws: SlabError.invalidLimit) { _ = try group.register(hoard, batch: 0) }
     #expect(throws: SlabError.invalidLimit) { _ = try group.register(hoard, seeks: -1) }
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   /// A shrinker that allocates in its group is refused, and does not come to itself again.
@@ -204,7 +204,7 @@ private final class Hoard: Shrinker {
     for _ in 0..<200 { hoard.add(try makePage(in: group)) }
     #expect(counter.deepest == 1)
     #expect(counter.refused > 0)
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   private final class Counter: Sendable {
@@ -235,7 +235,7 @@ private final class Hoard: Shrinker {
                 hoard.add(slot)
               }
             }
-            _ = registration
+            withExtendedLifetime(registration) {}
           }
         }
       }

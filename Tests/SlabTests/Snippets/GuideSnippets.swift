@@ -221,7 +221,7 @@ final class Recent: Shrinker {
     // end
     #expect(recent.countObjects() > 100)
     #expect(tenant.peak <= 1 << 20)
-    _ = registration
+    withExtendedLifetime(registration) {}
   }
 
   @Test func readers() throws {
