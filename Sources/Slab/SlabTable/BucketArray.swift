@@ -55,6 +55,9 @@ struct BucketArray: ~Copyable {
   static var fewestBuckets: Int { 128 }
   static var mostBuckets: Int { 1 << 40 }
 
+  /// Arrays of the process that are mapped; for tests.
+  static let mappedCount = Atomic<Int>(0)
+
   private init(bucketCount: Int) { self.bucketCount = bucketCount }
 
   /// An array of empty buckets; `nil` if the system refuses the memory. Two system calls.
@@ -69,6 +72,7 @@ struct BucketArray: ~Copyable {
     let array = Pointer<BucketArray>(nonzeroAddress: address)
     // SAFETY: the memory is ours, zero, and larger than the header, which ends before the buckets.
     unsafe array.unsafePointer.initialize(to: BucketArray(bucketCount: bucketCount))
+    mappedCount.add(1, ordering: .relaxed)
     return array
   }
 
@@ -123,6 +127,7 @@ extension Pointer where Pointee == BucketArray {
 
   /// Gives the memory back. Nobody may use the array any more.
   func unmap() {
+    BucketArray.mappedCount.subtract(1, ordering: .relaxed)
     try? SystemCall.unmap(at: address, bytes: BucketArray.bytes(bucketCount))
   }
 
