@@ -133,8 +133,8 @@ import Testing
     expectWhole(table)
   }
 
-  /// Every system call of an insertion fails once, and each time from then on: either the insertion is
-  /// refused and nothing has changed, or the chains are longer for a while.
+  /// Every system call of an insertion fails once, and each time from then on: either the insertion
+  /// is refused and nothing has changed, or the chains are longer for a while.
   @Test(arguments: [false, true]) func withoutMemory(repeating: Bool) async {
     await #expect(processExitsWith: .success) { [repeating = repeating as Bool] in
       let allocator = try SlabAllocator()

@@ -1,5 +1,5 @@
-// Tables under many threads: readers, writers, whoever looks at everything, growth all the while, and groups
-// that come and go underneath.
+// Tables under many threads: readers, writers, whoever looks at everything, growth all the while,
+// and groups that come and go underneath.
 
 import Glibc
 import SlabCore
@@ -18,7 +18,8 @@ import Testing
 
   /// Few keys, whose entries are used again and again.
   @Test func churn() throws {
-    try storm(rounds: 2, keyRange: 60, steps: isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000)
+    let steps = isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000
+    try storm(rounds: 2, keyRange: 60, steps: steps)
   }
 
   private func storm(rounds: Int, keyRange: Int, steps: Int) throws {
@@ -145,7 +146,8 @@ private final class Storm: Sendable {
     mistakes.withLock { $0[mistake, default: 0] += 1 }
   }
 
-  /// Inserts, replaces and removes, in a group that ends with entries in it and is followed by another.
+  /// Inserts, replaces and removes, in a group that ends with entries in it and is followed by
+  /// another.
   private func write(_ index: Int) {
     var random = SeededGenerator(seed: seed &+ UInt64(index))
     let root = allocator.rootGroup
@@ -202,10 +204,11 @@ private final class Storm: Sendable {
     while !isOver.load(ordering: .acquiring) || passes == 0 {
       passes += 1
       var seen = [Int](repeating: 0, count: keyRange)
-      table.forEach { key, value in
+      let look: (Int, borrowing Stamp) -> Void = { key, value in
         seen[key] += 1
-        if !value.isWhole(forKey: key) { note("a visited entry is another one") }
+        if !value.isWhole(forKey: key) { self.note("a visited entry is another one") }
       }
+      table.forEach(look)
       for key in 0..<Self.permanent where seen[key] != 1 {
         note("a key that is always there was seen \(seen[key]) times")
       }
