@@ -124,10 +124,12 @@ private final class Storm: Sendable {
   }
 
   func run() {
-    let writers = startWriters()
     let readers = [
       TestThread { self.read(100) }, TestThread { self.read(101) }, TestThread { self.walk() },
     ]
+    // Writers that are through before anybody reads would show nothing.
+    while found.load(ordering: .relaxed) == 0 { sched_yield() }
+    let writers = startWriters()
     for writer in writers { writer.join() }
     isOver.store(true, ordering: .releasing)
     for reader in readers { reader.join() }
@@ -163,6 +165,7 @@ private final class Storm: Sendable {
           note("a removed entry is another one")
         }
       }
+      if step % 64 == 0 { sched_yield() }
       if step % 700 == 0, index > 0 {
         group = try! root.makeChild(named: "tenant-\(step)")
       }
