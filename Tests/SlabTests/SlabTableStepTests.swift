@@ -1,6 +1,6 @@
-// What a lookup finds when others are at work between its steps, and between a writer's: each order is made
-// on one thread, by a hook that does the others' part. So all of this is deterministic, and a lookup
-// that waited for anybody would hang.
+// What a lookup finds when others are at work between its steps, and between a writer's: each order
+// is made on one thread, by a hook that does the others' part. So all of this is deterministic, and
+// a lookup that waited for anybody would hang.
 //
 // In debug builds only: in a release build there are no hooks.
 
@@ -133,7 +133,8 @@ import Testing
       expectWhole(table)
     }
 
-    /// Every key is found at every step of every move: by a reader that begins there, without a lock.
+    /// Every key is found at every step of every move: by a reader that begins there, without a
+    /// lock.
     @Test(arguments: [TableStep.moverBeforeFirst, .moverBeforeEnd])
     func lookupsWhileBucketsMove(step: TableStep) throws {
       let table = try makeTable()

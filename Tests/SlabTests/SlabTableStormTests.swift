@@ -1,5 +1,5 @@
-// Tables under many threads: readers, writers, whoever looks at everything, growth all the while, and groups
-// that come and go underneath.
+// Tables under many threads: readers, writers, whoever looks at everything, growth all the while,
+// and groups that come and go underneath.
 
 import Glibc
 import SlabCore
@@ -18,8 +18,8 @@ import Testing
 
   /// Few keys, whose entries are used again and again.
   @Test func churn() throws {
-    try storm(
-      rounds: 2, keyRange: 60, steps: isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000)
+    let steps = isSanitized ? 30_000 : isDebugBuild ? 120_000 : 600_000
+    try storm(rounds: 2, keyRange: 60, steps: steps)
   }
 
   private func storm(rounds: Int, keyRange: Int, steps: Int) throws {
@@ -124,10 +124,12 @@ private final class Storm: Sendable {
   }
 
   func run() {
-    let writers = startWriters()
     let readers = [
       TestThread { self.read(100) }, TestThread { self.read(101) }, TestThread { self.walk() },
     ]
+    // Writers that are through before anybody reads would show nothing.
+    while found.load(ordering: .relaxed) == 0 { sched_yield() }
+    let writers = startWriters()
     for writer in writers { writer.join() }
     isOver.store(true, ordering: .releasing)
     for reader in readers { reader.join() }
@@ -146,7 +148,8 @@ private final class Storm: Sendable {
     mistakes.withLock { $0[mistake, default: 0] += 1 }
   }
 
-  /// Inserts, replaces and removes, in a group that ends with entries in it and is followed by another.
+  /// Inserts, replaces and removes, in a group that ends with entries in it and is followed by
+  /// another.
   private func write(_ index: Int) {
     var random = SeededGenerator(seed: seed &+ UInt64(index))
     let root = allocator.rootGroup
@@ -162,6 +165,7 @@ private final class Storm: Sendable {
           note("a removed entry is another one")
         }
       }
+      if step % 64 == 0 { sched_yield() }
       if step % 700 == 0, index > 0 {
         group = try! root.makeChild(named: "tenant-\(step)")
       }
@@ -203,10 +207,11 @@ private final class Storm: Sendable {
     while !isOver.load(ordering: .acquiring) || passes == 0 {
       passes += 1
       var seen = [Int](repeating: 0, count: keyRange)
-      table.forEachEntry { key, value in
+      let look: (Int, borrowing Stamp) -> Void = { key, value in
         seen[key] += 1
-        if !value.isWhole(forKey: key) { note("a visited entry is another one") }
+        if !value.isWhole(forKey: key) { self.note("a visited entry is another one") }
       }
+      table.forEachEntry(look)
       for key in 0..<Self.permanent where seen[key] != 1 {
         note("a key that is always there was seen \(seen[key]) times")
       }

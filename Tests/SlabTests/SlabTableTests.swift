@@ -1,4 +1,5 @@
-// Tables, one thread at a time: what is there, who is charged, when values end, and what is refused.
+// Tables, one thread at a time: what is there, who is charged, when values end, and what is
+// refused.
 
 import SlabCore
 import SlabPlatform
@@ -157,10 +158,11 @@ struct Colliding: Hashable, Sendable {
     struct Enough: Error {}
     var seen = 0
     #expect(throws: Enough.self) {
-      try table.forEachEntry { _, _ in
+      let look: (Int, borrowing Tracked) throws -> Void = { _, _ in
         seen += 1
         if seen == 10 { throw Enough() }
       }
+      try table.forEachEntry(look)
     }
     #expect(table.removeAll { key, value in key == value.number && key % 5 != 0 } == 400)
     #expect(ends.value == 400)
@@ -172,15 +174,15 @@ struct Colliding: Hashable, Sendable {
     expectWhole(table)
   }
 
-  /// Insertions and removals while all entries are visited, the table growing meanwhile: what is there
-  /// from beginning to end comes once.
+  /// Insertions and removals while all entries are visited, the table growing meanwhile: what is
+  /// there from beginning to end comes once.
   @Test func theBodyMayChangeTheTable() throws {
     let table = try SlabTable<Int, Int>(named: "table", of: allocator)
     for key in 0..<100 { try table.insert(0, forKey: key, in: group) }
     for _ in 0..<3 {
       var seen: [Int: Int] = [:]
       var next = 1000
-      try table.forEachEntry { (key, _) throws(SlabError) in
+      let change: (Int, borrowing Int) throws -> Void = { key, _ in
         seen[key, default: 0] += 1
         guard next < 5000 else { return }
         for _ in 0..<9 {
@@ -190,6 +192,7 @@ struct Colliding: Hashable, Sendable {
         _ = table.remove(forKey: next - 1)
         try table.updateValue(2, forKey: key % 100, in: group)
       }
+      try table.forEachEntry(change)
       for key in 0..<100 { #expect(seen[key] == 1) }
       #expect(seen.values.allSatisfy { $0 == 1 })
       expectWhole(table)
@@ -247,8 +250,8 @@ extension SlabTable where Value == Tracked {
   }
 }
 
-/// Records an issue that names the broken invariant, if there is one. Nothing may be at work but the
-/// allocator's own threads, which are waited for.
+/// Records an issue that names the broken invariant, if there is one. Nothing may be at work but
+/// the allocator's own threads, which are waited for.
 func expectWhole<Key, Value: ~Copyable>(
   _ table: SlabTable<Key, Value>, sourceLocation: SourceLocation = #_sourceLocation
 ) {

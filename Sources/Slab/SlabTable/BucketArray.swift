@@ -1,24 +1,31 @@
-// The buckets of a table: a power of two of them, in memory that is mapped for them alone and charged to
-// nobody. Mapped memory is zero, and a bucket of zeros is an empty one, so making an array touches none
-// of them, however many there are.
+// The buckets of a table: a power of two of them, in memory that is mapped for them alone and
+// charged to nobody. Mapped memory is zero, and a bucket of zeros is an empty one, so making an
+// array touches none of them, however many there are.
 //
 //   bucket    first     the first entry of the chain, or its end mark; 0 stands for the end mark
 //             lock      the writers'; for a few loads and stores, and a comparison of keys
-//             version   changed whenever a key's entry is replaced by another one; its lowest bit says
-//                       that the bucket has been moved to the future array, and never changes back
+//             version   changed whenever a key's entry is replaced by another one; its lowest bit
+//                       says that the bucket has been moved to the future array, and stays set
 //
-// The end mark of bucket i of n is 2 (n + i) + 1. Arrays only become larger, so no two buckets that a
-// table ever has share a mark, and no mark is the address of an entry.
+// The end mark of bucket i of n is 2 (n + i) + 1. Arrays only become larger, so no two buckets that
+// a table ever has share a mark, and no mark is the address of an entry.
 //
 // What a reader sees of a chain rests on this:
 //   1. entries are linked only at the beginning of a chain
 //   2. an entry that is unlinked keeps its next link until its next life
 //   3. an array gets its future once, before the first of its buckets moves
-//   4. a bucket moves from its last entry to its first, each entry to the beginning of the chain in the
-//      future array that its hash belongs to; only then the bucket is marked as moved
+//   4. a bucket moves from its last entry to its first, each entry to the beginning of the chain in
+//      the future array that its hash belongs to; only then the bucket is marked as moved
 //   5. nothing is linked in an array that has a future, except in a bucket that a writer had locked
-//      before; and nothing is linked in a bucket of the future before the bucket that it comes from has
-//      been moved, except by that move
+//      before; and nothing is linked in a bucket of the future before the bucket that it comes from
+//      has been moved, except by that move
+//
+// So whoever has come to the end mark of a bucket, and has not met an entry that was linked all the
+// while, finds it behind: it has been moved before (4). Every detour shows: an entry that has
+// become another one leads to the end of its new chain, and if that is the one that the reader is
+// in, then to its beginning (1, 2), or it was moved, and leads to the end of a future chain, behind
+// which the reader finds what he has not seen (4, 5). The version covers what 1 does not: a key
+// whose new entry is linked behind a reader before the old one is unlinked in front of him.
 
 internal import SlabCore
 public import SlabPlatform
@@ -55,6 +62,9 @@ struct BucketArray: ~Copyable {
   static var fewestBuckets: Int { 128 }
   static var mostBuckets: Int { 1 << 40 }
 
+  /// Arrays of the process that are mapped; for tests.
+  static let mappedCount = Atomic<Int>(0)
+
   private init(bucketCount: Int) { self.bucketCount = bucketCount }
 
   /// An array of empty buckets; `nil` if the system refuses the memory. Two system calls.
@@ -69,6 +79,7 @@ struct BucketArray: ~Copyable {
     let array = Pointer<BucketArray>(nonzeroAddress: address)
     // SAFETY: the memory is ours, zero, and larger than the header, which ends before the buckets.
     unsafe array.unsafePointer.initialize(to: BucketArray(bucketCount: bucketCount))
+    mappedCount.add(1, ordering: .relaxed)
     return array
   }
 
@@ -123,6 +134,7 @@ extension Pointer where Pointee == BucketArray {
 
   /// Gives the memory back. Nobody may use the array any more.
   func unmap() {
+    BucketArray.mappedCount.subtract(1, ordering: .relaxed)
     try? SystemCall.unmap(at: address, bytes: BucketArray.bytes(bucketCount))
   }
 
@@ -140,7 +152,8 @@ extension Pointer where Pointee == Bucket {
 
   /// Under the lock.
   func setFirst(_ link: UInt) {
-    // Releasing: pairs with the acquiring load in `first(of:)`: who finds an entry finds it filled in.
+    // Releasing: pairs with the acquiring load in `first(of:)`: who finds an entry finds it filled
+    // in.
     pointee.first.store(link, ordering: .releasing)
   }
 

@@ -4,12 +4,13 @@ internal import SlabCore
 internal import SlabPlatform
 
 extension SlabTable where Value: ~Copyable {
-  /// Inserts a value for a key that has none, charged to a group, and above it up to the root group.
+  /// Inserts a value for a key that has none, charged to a group, and above it up to the root
+  /// group.
   ///
-  /// Costs an allocation (see `SlabCache.allocate`) and a short lock that only writers of a few other
-  /// keys take. Expected O(1), also while the table grows: each insertion moves a few buckets, and
-  /// one in many maps memory for twice as many, without which the table goes on with longer
-  /// chains. May be called in a read-side section.
+  /// Costs an allocation (see `SlabCache.allocate`) and a short lock that only writers of a few
+  /// other keys take. Expected O(1), also while the table grows: each insertion moves a few
+  /// buckets, and one in many maps memory for twice as many, without which the table goes on with
+  /// longer chains. May be called in a read-side section.
   ///
   /// - Parameters:
   ///   - value: the value; it ends here if the key has one already, or if the call throws.
@@ -50,8 +51,9 @@ extension SlabTable where Value: ~Copyable {
     update(value, key, at: try allocate())
   }
 
-  /// Removes a key. Expected O(1); a short lock. What its entry was charged is uncharged when the entry
-  /// that is returned has ended, and with it all others who hold it. May be called in a read-side section.
+  /// Removes a key. Expected O(1); a short lock. What its entry was charged is uncharged when the
+  /// entry that is returned has ended, and with it all others who hold it. May be called in a
+  /// read-side section.
   ///
   /// - Returns: the entry that has been removed; `nil` if there was none.
   @discardableResult
@@ -102,8 +104,8 @@ extension SlabTable where Value: ~Copyable {
   private func link(
     _ value: consuming Value, _ key: Key, at entry: Pointer<TableEntry>, replacing: Bool
   ) -> Pointer<TableEntry>? {
-    // SAFETY: the object is ours, with room for both, and neither is initialised. Readers of its last
-    // life look at its words alone: its count is 0.
+    // SAFETY: the object is ours, with room for both, and neither is initialised. Readers of its
+    // last life look at its words alone: its count is 0.
     unsafe EntryLayout<Key, Value>.key(of: entry).initialize(to: key)
     unsafe EntryLayout<Key, Value>.value(of: entry).initialize(to: value)
     return core.link(entry, hash: key.hashValue, replacing: replacing) { other in

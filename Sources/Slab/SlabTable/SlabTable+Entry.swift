@@ -3,11 +3,11 @@
 public import SlabPlatform
 
 extension SlabTable where Value: ~Copyable {
-  /// An entry that somebody holds: one pointer wide, not copyable. Key and value stay what they are until
-  /// it ends, though the entry may have left the table, and the table may be gone.
+  /// An entry that somebody holds: one pointer wide, not copyable. Key and value stay what they are
+  /// until it ends, though the entry may have left the table, and the table may be gone.
   ///
-  /// It stays charged to its group, or to the groups above it, for as long. If it is the last to hold
-  /// the entry, key and value end with it.
+  /// It stays charged to its group, or to the groups above it, for as long. If it is the last to
+  /// hold the entry, key and value end with it.
   @frozen @safe
   public struct Entry: ~Copyable {
     /// Of an entry that one reference of is ours.

@@ -5,8 +5,8 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension TableCore {
-  /// The first invariant that does not hold, if there is one. Nothing may be at work, and no `Entry` be held.
-  /// O(entries + buckets).
+  /// The first invariant that does not hold, if there is one. Nothing may be at work, and no
+  /// `Entry` be held. O(entries + buckets).
   func brokenInvariant() -> String? {
     var array = Optional(currentArray)
     var linked = 0

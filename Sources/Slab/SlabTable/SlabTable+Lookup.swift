@@ -8,8 +8,8 @@ extension SlabTable where Value: ~Copyable {
   /// The entry of a key, held until the owner ends; `nil` if there is none.
   ///
   /// Takes no lock and waits for nobody. Expected O(1); three restartable sequences or atomic
-  /// operations, one of which other holders of the same entry do as well. Charges nobody. May be called
-  /// in a read-side section.
+  /// operations, one of which other holders of the same entry do as well. Charges nobody. May be
+  /// called in a read-side section.
   @inlinable
   public func entry(forKey key: Key) -> Entry? {
     let hash = key.hashValue
@@ -30,8 +30,8 @@ extension SlabTable where Value: ~Copyable {
     }
   }
 
-  /// Runs a body with the value of a key, which stays what it is meanwhile, even if it is removed. As
-  /// `entry(forKey:)`; the body runs in no read-side section and under no lock.
+  /// Runs a body with the value of a key, which stays what it is meanwhile, even if it is removed.
+  /// As `entry(forKey:)`; the body runs in no read-side section and under no lock.
   ///
   /// - Returns: what the body returns, or `nil` without a call if there is no such key.
   @inlinable
@@ -95,15 +95,16 @@ extension SlabTable where Value: ~Copyable {
         guard entry.pointee.hash.load(ordering: .relaxed) == hash else { continue }
         core.step(.readerBeforeReference)
         guard entry.takeReference() else { return .disturbed(nil) }
-        // Only now it cannot change any more. It may have become another one before: this look at the
-        // key is the second one, as that at the hash was the first.
+        // Only now it cannot change any more. It may have become another one before: this look at
+        // the key is the second one, as that at the hash was the first.
         // SAFETY: initialised and constant while we have the reference.
         if unsafe EntryLayout<Key, Value>.key(of: entry).pointee == key { return .found(entry) }
         if entry.dropReference() { return .disturbed(entry) }
       }
       core.step(.readerAtEnd)
-      // The end of another chain: an entry on the way was moved there. If it is one that this bucket moves
-      // to, an entry of ours was: those before it we have seen, those behind it are there already.
+      // The end of another chain: an entry on the way was moved there. If it is one that this
+      // bucket moves to, an entry of ours was: those before it we have seen, those behind it are
+      // there already.
       guard link == array.end(of: index) || array.isEnd(link, ofFutureOf: index) else {
         return .disturbed(nil)
       }

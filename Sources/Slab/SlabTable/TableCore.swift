@@ -53,7 +53,8 @@ struct TableCore: ~Copyable, Sendable {
   /// In a section.
   @inlinable @inline(__always)
   var currentArray: Pointer<BucketArray> {
-    // Acquiring: pairs with the releasing store in `finish`; all entries are in this array or behind it.
+    // Acquiring: pairs with the releasing store in `finish`; all entries are in this array or
+    // behind it.
     Pointer(nonzeroAddress: current.load(ordering: .acquiring))
   }
 
@@ -66,8 +67,8 @@ struct TableCore: ~Copyable, Sendable {
   }
 
   #if DEBUG
-    /// Called between the steps of readers and writers: tests let others go first there. Set before the
-    /// table is used.
+    /// Called between the steps of readers and writers: tests let others go first there. Set before
+    /// the table is used.
     @usableFromInline let hook = TableHook()
   #endif
 
@@ -137,9 +138,9 @@ extension TableCore {
     }
   }
 
-  /// Links an entry, filled in but for its words, for the key that `isKey` knows. Returns the linked entry
-  /// that the key has already. Unless that one is to be replaced, nothing is changed then; else it is
-  /// unlinked, and its reference is the caller's.
+  /// Links an entry, filled in but for its words, for the key that `isKey` knows. Returns the
+  /// linked entry that the key has already. Unless that one is to be replaced, nothing is changed
+  /// then; else it is unlinked, and its reference is the caller's.
   func link(
     _ entry: Pointer<TableEntry>, hash: Int, replacing: Bool,
     isKey: (Pointer<TableEntry>) -> Bool
@@ -214,8 +215,8 @@ extension TableCore {
 // MARK: - Growth
 
 extension TableCore {
-  /// Buckets that a writer moves beside his own: enough that the future array is not too small by the time
-  /// at which it is the current one.
+  /// Buckets that a writer moves beside his own: enough that the future array is not too small by
+  /// the time at which it is the current one.
   private static var bucketsPerMove: Int { 4 }
 
   /// In a section, holding no lock: gives the current array a future, unless it has one or another
@@ -259,12 +260,12 @@ extension TableCore {
     if moved > 0 { finish(array, moved: moved) }
   }
 
-  /// Moves a bucket that has not been moved; its lock is held. Nobody else links anything in the two
-  /// buckets that its entries move to, whose locks are not taken.
+  /// Moves a bucket that has not been moved; its lock is held. Nobody else links anything in the
+  /// two buckets that its entries move to, whose locks are not taken.
   ///
-  /// From the last entry to the first, so that a reader whom a moved entry leads into the future array
-  /// has seen all entries before it, and finds those behind it there. In pieces, since the chain leads
-  /// in one direction only: O(length), for extreme ones O(length² / 32).
+  /// From the last entry to the first, so that a reader whom a moved entry leads into the future
+  /// array has seen all entries before it, and finds those behind it there. In pieces, since the
+  /// chain leads in one direction only: O(length), for extreme ones O(length² / 32).
   private func move(_ locked: LockedBucket, to future: Pointer<BucketArray>) {
     var piece = InlineArray<16, UInt>(repeating: 0)
     var end = locked.array.end(of: locked.index)
@@ -292,10 +293,11 @@ extension TableCore {
     locked.bucket.addToVersion(Bucket.isMoved)
   }
 
-  /// In a section: when the last bucket of an array has been moved, its future is the current array, and
-  /// it goes when its readers have gone.
+  /// In a section: when the last bucket of an array has been moved, its future is the current
+  /// array, and it goes when its readers have gone.
   private func finish(_ array: Pointer<BucketArray>, moved: Int) {
-    // Releasing, and acquiring for the last: what all movers did comes before the new array is current.
+    // Releasing, and acquiring for the last: what all movers did comes before the new array is
+    // current.
     let all = array.pointee.movedCount.add(moved, ordering: .acquiringAndReleasing).newValue
     guard all == array.bucketCount, let future = array.future else { return }
     // Releasing: pairs with the acquiring load in `currentArray`.
@@ -307,8 +309,9 @@ extension TableCore {
 // MARK: - All entries
 
 extension TableCore {
-  /// Calls a body with all the entries of the table, some at a time, holding no lock and in no section.
-  /// With each comes a reference, the body's to give back; with `unlinking` it is the table's.
+  /// Calls a body with all the entries of the table, some at a time, holding no lock and in no
+  /// section. With each comes a reference, the body's to give back; with `unlinking` it is the
+  /// table's.
   ///
   /// An entry that is linked all the while comes exactly once: it is found by its hash, not by its
   /// place, and what is linked with a hash is looked at once, under a lock.
@@ -327,7 +330,8 @@ extension TableCore {
     }
   }
 
-  /// The entries whose hash has a residue, modulo a number of buckets that an array has, had or will have.
+  /// The entries whose hash has a residue, modulo a number of buckets that an array has, had or
+  /// will have.
   private func collect(
     _ residue: Int, modulus: Int, unlinking: Bool, into entries: inout [Pointer<TableEntry>]
   ) {

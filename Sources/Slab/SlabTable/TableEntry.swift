@@ -1,6 +1,6 @@
 // What stands in front of an entry's key and value: the words that readers may look at without a
-// reference. The entry may be another one by then, or free, but never anything else than an entry of
-// this table: its cache is type-safe.
+// reference. The entry may be another one by then, or free, but never anything else than an entry
+// of this table: its cache is type-safe.
 //
 //   next     the next entry of the chain, or the chain's end mark (BucketArray.swift)
 //   count    references: one of the table's while the entry is linked, and those of `Entry` owners;
@@ -10,8 +10,8 @@
 //   value    likewise
 //
 // Invariants: the constructor makes the count 0, and it is 0 again whenever the object is freed. It
-// leaves 0 only in `link`, when everything else is written, and readers do not raise it from 0; so key
-// and value are initialised while it is above 0, and end with whoever takes it back to 0.
+// leaves 0 only in `link`, when everything else is written, and readers do not raise it from 0; so
+// key and value are initialised while it is above 0, and end with whoever takes it back to 0.
 
 public import SlabPlatform
 public import Synchronization
@@ -36,7 +36,8 @@ extension Pointer where Pointee == TableEntry {
   func takeReference() -> Bool {
     var count = pointee.count.load(ordering: .relaxed)
     while count != 0 {
-      // Acquiring: pairs with the releasing store in `TableCore.link`: what follows sees the whole entry.
+      // Acquiring: pairs with the releasing store in `TableCore.link`: what follows sees the whole
+      // entry.
       let (done, now) = pointee.count.weakCompareExchange(
         expected: count, desired: count + 1, successOrdering: .acquiring,
         failureOrdering: .relaxed)
@@ -52,8 +53,8 @@ extension Pointer where Pointee == TableEntry {
     pointee.count.add(1, ordering: .relaxed)
   }
 
-  /// Gives a reference back. True for the last: key and value are the caller's to end, the object his
-  /// to free.
+  /// Gives a reference back. True for the last: key and value are the caller's to end, the object
+  /// his to free.
   @inlinable @inline(__always)
   func dropReference() -> Bool {
     // Releasing, and acquiring for the last: what all holders did comes before the entry's end.
