@@ -2,7 +2,9 @@
 // of it who must not be waited for.
 //
 // A thread that allocates counts, and if the group is watched puts it on the stack of changed groups,
-// once until it is taken off; one thread takes them off. The stack has a handle on each group in it.
+// once until it is taken off; one thread takes them off. The stack keeps the descriptor of each group in
+// it (`changeHolds`), and has no handle: a group whose user gives the last handle back ends then, told of
+// or not.
 
 package import SlabPlatform
 internal import Synchronization
@@ -59,8 +61,8 @@ extension Allocator {
     !group.isOnline && group.pointee.current.load(ordering: .sequentiallyConsistent) == 0
   }
 
-  /// The next changed group, with a handle until `putBackChangedGroup`; waits for one. `nil` after
-  /// `wakeForChanges`. For one thread of the process.
+  /// The next changed group, which perhaps has ended and whose descriptor is kept until
+  /// `putBackChangedGroup`; waits for one. `nil` after `wakeForChanges`. For one thread of the process.
   package func takeChangedGroup() -> Pointer<Group>? {
     while true {
       let ticket = state.pointee.changedGroups.changed.prepare()
@@ -76,9 +78,24 @@ extension Allocator {
     }
   }
 
-  /// Gives the handle of `takeChangedGroup` back.
+  /// For each `takeChangedGroup`: its descriptor is not needed any more. O(1), or O(depth) for one that
+  /// nothing else keeps; takes the registry lock.
   package func putBackChangedGroup(_ group: Pointer<Group>) {
-    if group.pointee.parent != nil { release(group) }
+    var released = ReleasedDescriptors()
+    state.pointee.registry.lock.lock()
+    // Under the lock: somebody who saw none would release the group under us.
+    let left = group.pointee.changeHolds.subtract(1, ordering: .relaxed).newValue
+    if left == 0 {
+      if state.isLinux410 { state.queueFreeing(of: group) }
+      state.releaseIfUnused(group, released: &released)
+    }
+    let hasWork = left == 0 && state.pointee.lifecycle.pending.load(ordering: .relaxed) > 0
+    // The descriptors outlive the lock in this thread's hand.
+    state.takeInHand()
+    state.pointee.registry.lock.unlock()
+    released.free(to: state)
+    state.putDown()
+    if hasWork { state.kickWorkers() }
   }
 
   /// Makes `takeChangedGroup` return.
@@ -138,13 +155,13 @@ extension Pointer where Pointee == Group {
     }
   }
 
-  /// The group is kept by a handle, by a group below it that is online, or by a lock of the caller's.
+  /// The group is kept by a handle, by a group below it that is kept, or by a lock of the caller's.
   func noteChange() {
     guard pointee.watchers.load(ordering: .sequentiallyConsistent) > 0,
       !pointee.isChanged.exchange(true, ordering: .sequentiallyConsistent)
     else { return }
-    // The root group needs no handle.
-    if pointee.parent != nil { pointee.handles.add(1, ordering: .relaxed) }
+    // Relaxed: whoever looks for it under the registry lock has seen the end of what keeps the group now.
+    pointee.changeHolds.add(1, ordering: .relaxed)
     pointee.allocator.pointee.changedGroups.push(self)
   }
 }

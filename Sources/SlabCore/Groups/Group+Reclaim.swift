@@ -64,13 +64,17 @@ extension Allocator {
     }
   }
 
-  /// Groups below that are, or are not, protected by their `low`, and the group itself.
+  /// Groups below that are, or are not, protected by their `low`, and the group itself. What `low` of the
+  /// group whose limit it is says is for others' limits.
   private func reclaimBelow(
     _ group: Pointer<Group>, except first: Pointer<Group>, protected: Bool,
     until goal: Goal
   ) {
+    let current = group.pointee.current.load(ordering: .relaxed)
+    // Then there is nothing below it either.
+    guard current > 0 else { return }
     let isProtected =
-      group.pointee.current.load(ordering: .relaxed) <= group.pointee.low.load(ordering: .relaxed)
+      group != goal.group && current <= group.pointee.low.load(ordering: .relaxed)
     if group != first, isProtected == protected {
       if protected { group.note(.low) }
       reclaimOwn(of: group, until: goal)

@@ -3,8 +3,9 @@
 //
 // A handle keeps the descriptor of the group and those of its child caches alive: that is what
 // makes the fast path safe without a reader section. What keeps a group itself alive is its
-// handles, its child caches, its child groups and, until it is drained, the fence batch. Under the
-// policy `reparent` its child caches keep it only until they are with its parent.
+// handles, its child caches, its child groups, the stack of changed groups and, until it is drained,
+// the fence batch. Under the policy `reparent` its child caches keep it only until they are with its
+// parent.
 
 public import SlabPlatform
 public import Synchronization
@@ -86,6 +87,8 @@ package struct Group: ~Copyable {
   let isChanged = Atomic<Bool>(false)
   /// Those who want to know of changes.
   let watchers = Atomic<UInt32>(0)
+  /// Its places on that stack and in the hand of who took it off: they keep the descriptor.
+  let changeHolds = Atomic<UInt32>(0)
   var nextChanged: Pointer<Group>? = nil
   /// Bytes up to which it is spared while others have something to give.
   package let low = Atomic<Int>(0)

@@ -19,6 +19,10 @@ package struct Shrinker: ~Copyable {
   /// Threads that are in its functions.
   let users = Atomic<Int>(0)
 
+  /// More objects than any heap has, and few enough that sums and products of them do not overflow:
+  /// whatever a shrinker says it has, it counts as no more.
+  static var mostFreeable: Int { 1 << 40 }
+
   init(group: Pointer<Group>, configuration: ShrinkerConfiguration) {
     self.group = group
     self.configuration = configuration
@@ -112,29 +116,27 @@ extension Pointer where Pointee == Shrinker {
   var node: Pointer<ListNode> { Pointer<ListNode>(address: address)! }
 
   /// `do_shrink_slab`: asks for the objects that are due at a priority, 12 for the least pressure and 0
-  /// for all, and for what was not done before. The number of objects that it has, and of those freed.
-  func shrink(priority: Int) -> (freeable: Int, freed: Int) {
+  /// for all, and for what was not done before. The number of objects that it has.
+  func shrink(priority: Int) -> Int {
     let configuration = pointee.configuration
-    let freeable = unsafe configuration.count(configuration.pointer)
-    guard freeable > 0 else { return (0, 0) }
+    let freeable = Swift.min(
+      unsafe configuration.count(configuration.pointer), Shrinker.mostFreeable)
+    guard freeable > 0 else { return 0 }
     let before = pointee.deferred.exchange(0, ordering: .relaxed)
     let due =
       configuration.seeks == 0
       ? freeable / 2 : (freeable >> priority) * 4 / configuration.seeks
     var total = Swift.min((before >> priority) + due, 2 * freeable)
     var scanned = 0
-    var freed = 0
     while total >= configuration.batch || total >= freeable {
       let asked = Swift.min(configuration.batch, total)
-      let answer = unsafe configuration.scan(configuration.pointer, asked)
-      if answer < 0 { break }
-      freed += answer
+      if unsafe configuration.scan(configuration.pointer, asked) < 0 { break }
       total -= asked
       scanned += asked
     }
     let left = Swift.min(Swift.max(before + due - scanned, 0), 2 * freeable)
     if left > 0 { pointee.deferred.add(left, ordering: .relaxed) }
-    return (freeable, freed)
+    return freeable
   }
 }
 
@@ -154,7 +156,7 @@ extension Pointer where Pointee == Group {
         let shrinker = Pointer<Shrinker>(address: node.address)!
         shrinker.pointee.users.add(1, ordering: .relaxed)
         allocator.pointee.registry.lock.unlock()
-        freeable += shrinker.shrink(priority: priority).freeable
+        freeable += shrinker.shrink(priority: priority)
         allocator.pointee.registry.lock.lock()
         let left = shrinker.pointee.users.subtract(1, ordering: .sequentiallyConsistent).newValue
         if left == 0 { allocator.pointee.lifecycle.shrinkerIsIdle.signal() }

@@ -106,6 +106,8 @@ extension Pointer where Pointee == AllocatorState {
         if unused.state == .drained, unused.pointee.endings == .reparent { handOver(unused) }
         return
       }
+      // Relaxed: `noteChange` has come before the end of what kept the group, which this lock has seen.
+      guard unused.pointee.changeHolds.load(ordering: .relaxed) == 0 else { return }
       candidate = releaseGroup(unused, released: &released)
     }
   }

@@ -59,6 +59,8 @@ enum ForkHandlers {
   }
 
   private static func prepare() {
+    // This thread has a cursor in hand: the fork would wait for itself.
+    guard !Threads.isReclaiming else { fatal("fork: called from a shrinker (deadlock)") }
     lock.lock()
     forEach { $0.lockForFork() }
   }

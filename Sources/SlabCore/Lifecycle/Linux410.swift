@@ -162,10 +162,10 @@ extension Pointer where Pointee == Cache {
 
 extension Pointer where Pointee == AllocatorState {
   /// Under the registry lock: puts a group that nothing holds any more on the queue. Whatever comes
-  /// last, its references or its child groups, calls this.
+  /// last, its references, its place on the stack of changed groups or its child groups, calls this.
   func queueFreeing(of group: Pointer<Group>) {
     guard group.state == .offline, group.pointee.handles.load(ordering: .acquiring) == 0,
-      group.pointee.childGroupCount == 0
+      group.pointee.changeHolds.load(ordering: .relaxed) == 0, group.pointee.childGroupCount == 0
     else { return }
     group.pointee.nextInBatch = pointee.lifecycle.groupsToFree
     pointee.lifecycle.groupsToFree = group
