@@ -1,5 +1,6 @@
 // The size classes: for every size the right one, and little waste where it matters.
 
+import Foundation
 import SlabPlatform
 import SlabTestSupport
 import Testing
@@ -55,6 +56,30 @@ import Testing
     let slab = UnitMap.unitBytes << geometry.fullOrder
     let used = geometry.objectCount(order: geometry.fullOrder) * bytes
     #expect((slab - used) * 16 <= slab)
+  }
+
+  /// The table of docs/size-classes.md.
+  @Test func theDocumentedTable() throws {
+    let file = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../docs/size-classes.md")
+    let rows = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+      .filter { $0.hasPrefix("| ") && $0.dropFirst(2).first!.isNumber }
+    var smallest = 1
+    let expected = sizes.filter { $0 <= 32 << 10 }.map { bytes in
+      defer { smallest = bytes + 1 }
+      let geometry = geometry(bytes)
+      let slab = UnitMap.unitBytes << geometry.fullOrder
+      let count = geometry.objectCount(order: geometry.fullOrder)
+      let left = 100 * Double(slab - count * bytes) / Double(slab)
+      return "| \(grouped(bytes)) | \(grouped(smallest)) to \(grouped(bytes)) | \(slab >> 10) KiB"
+        + " | \(count) | \(String(format: "%.1f", left)) % |"
+    }
+    #expect(rows.map(String.init) == expected)
+  }
+
+  private func grouped(_ number: Int) -> String {
+    number < 1000
+      ? "\(number)" : "\(number / 1000),\(String(String(number % 1000 + 1000).dropFirst()))"
   }
 
   @Test func blocks() throws {

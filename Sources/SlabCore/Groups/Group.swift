@@ -58,6 +58,8 @@ package struct Group: ~Copyable {
   /// Child groups that exist, and those of them that are online.
   var childGroupCount: UInt32 = 0
   var onlineChildGroupCount: UInt32 = 0
+  /// Child groups whose caches are on their way to this one.
+  var reparentingChildGroupCount: UInt32 = 0
   /// Used slots of the table, tombstones included.
   var usedSlots: UInt16 = 0
   let endings: EndingPolicy

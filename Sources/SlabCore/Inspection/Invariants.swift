@@ -216,7 +216,9 @@ extension Pointer where Pointee == Group {
     {
       return "group: descendants do not add up"
     }
-    if state == .reparenting { return "group: reparenting while nobody works" }
+    if state == .reparenting || pointee.reparentingChildGroupCount > 0 {
+      return "group: reparenting while nobody works"
+    }
     if state == .drained, pointee.endings == .reparent, children == 0,
       pointee.handles.load(ordering: .relaxed) == 0
     {

@@ -102,7 +102,7 @@ extension Pointer where Pointee == AllocatorState {
       }
     }
     putDown()
-    if isHandingOverBelow(group) {
+    if group.pointee.reparentingChildGroupCount > 0 {
       // What they have is this group's soon: again, with the next look.
       queueDiscarding(of: group)
     } else {
@@ -111,16 +111,5 @@ extension Pointer where Pointee == AllocatorState {
     }
     pointee.registry.lock.unlock()
     released.free(to: self)
-  }
-
-  /// Under the registry lock: whether a child group's caches are on their way to this one. O(children).
-  private func isHandingOverBelow(_ group: Pointer<Group>) -> Bool {
-    let children = group.childGroups
-    var node = children.successor(in: children)
-    while let current = node {
-      if Pointer<Group>(siblingNode: current).state == .reparenting { return true }
-      node = current.successor(in: children)
-    }
-    return false
   }
 }

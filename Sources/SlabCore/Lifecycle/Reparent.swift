@@ -49,6 +49,7 @@ extension Pointer where Pointee == AllocatorState {
     // Nobody charges: there is no handle. Nobody uncharges: that takes the page lock.
     group.pointee.current.store(0, ordering: .relaxed)
     pointee.pages.lock.unlock()
+    parent.pointee.reparentingChildGroupCount += 1
     group.pointee.nextInBatch = pointee.lifecycle.reparentQueue
     pointee.lifecycle.reparentQueue = group
     notePending()
@@ -82,6 +83,7 @@ extension Pointer where Pointee == AllocatorState {
     }
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.reparented.rawValue, ordering: .releasing)
+    group.pointee.parent!.pointee.reparentingChildGroupCount -= 1
     releaseIfUnused(group, released: &released)
     pointee.registry.lock.unlock()
     released.free(to: self)
