@@ -12,7 +12,8 @@ public struct SlabStatistics: Sendable {
   public var childCachesCreated, childCachesReleased, childCachesLive: Int
   /// Child caches that a parent group took over, once or more often.
   public var childCachesReparented: Int
-  /// Root caches that users have made and that still exist.
+  /// Root caches that users have made and that still exist: one that was destroyed does as long as
+  /// somebody has its `SlabCache`.
   public var rootCaches: Int
   /// Users of those who share the one that another user made first: see
   /// `SlabAllocator.Configuration.mergesCaches`.

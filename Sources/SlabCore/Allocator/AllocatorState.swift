@@ -3,7 +3,9 @@
 //
 // Lock order, outermost first (docs/lock-order.md):
 //
-//   workers' busy locks > batch lock > group lock > registry > a cache > page lock, region lock, slot locks
+//   workers' busy locks > batch lock > group lock > deferred lock > gate of grace periods > barrier lock
+//     > registry > a cache > workers' lock > callback queues, their workers' lock > tracking lock
+//     > page lock > region lock > slot locks
 //
 // A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab or
 // gives one back, except the registry lock when empty slabs are reclaimed.
