@@ -39,6 +39,7 @@ struct Model {
   private var nextTag: UInt64 = 0
   private(set) var limitsMet = 0
   private(set) var offlineMet = 0
+  private(set) var objectsDiscarded = 0
   private(set) var operations = 0
 
   private static let sizes = [1, 8, 24, 64, 100, 192, 336, 1016, 4096, 5888, 32768]
@@ -57,7 +58,8 @@ struct Model {
     operations += 1
     switch Int.random(in: 0..<100, using: &random) {
     case 0..<42: try allocate()
-    case 42..<76: freeOne()
+    case 42..<75: freeOne()
+    case 75..<76: try closeOrDiscard()
     case 76..<80: try allocateBulk()
     case 80..<84: freeBulk()
     case 84..<87: shrink()
@@ -152,6 +154,32 @@ struct Model {
       #expect(error == (tenant.isOnline ? .groupHasChildren : .groupOffline))
       #expect(!tenant.isOnline || hasChildren)
     }
+  }
+
+  private mutating func closeOrDiscard() throws {
+    // Mostly one that has objects.
+    let sample = addresses.randomElement(using: &random).flatMap { live[$0]!.group }
+    guard let number = path(of: sample).randomElement(using: &random) ?? anyHeld(),
+      tenants[number]!.isHeld
+    else { return }
+    let group = tenants[number]!.group
+    let subtree = tenants.keys.filter { path(of: $0).contains(number) }
+    if Bool.random(using: &random) {
+      do throws(AllocatorError) {
+        try allocator.close(group)
+        #expect(tenants[number]!.isOnline)
+      } catch {
+        #expect(error == .groupOffline && !tenants[number]!.isOnline)
+      }
+    } else {
+      let objects = addresses.filter { path(of: live[$0]!.group).contains(number) }
+      for object in objects { died(object) }
+      objectsDiscarded += objects.count
+      try allocator.discard(group)
+      // Else `destroy` of a busy root counts objects that are still to go.
+      allocator.waitUntilDrained()
+    }
+    for other in subtree { tenants[other]!.isOnline = false }
   }
 
   private mutating func release() {
@@ -308,6 +336,8 @@ struct Model {
       let bytes = live.values.filter { path(of: $0.group).contains(number) }
         .reduce(0) { $0 + roots[$1.root]!.size }
       #expect(tenant.group.currentBytes >= bytes)
+      // What has ended keeps no idle slab.
+      if bytes == 0, !tenant.isOnline { #expect(tenant.group.currentBytes == 0) }
       #expect(tenant.group.peakBytes >= tenant.group.currentBytes)
       #expect(allocator.descendants(of: tenant.group) == descendants(of: number))
     }

@@ -20,6 +20,7 @@ import Testing
       // It has met what it is for.
       #expect(model.limitsMet > 0)
       #expect(model.offlineMet > 0)
+      #expect(model.objectsDiscarded > 0)
       try model.end()
     }
   }
