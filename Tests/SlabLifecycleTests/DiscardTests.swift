@@ -142,6 +142,33 @@ import Testing
     }
   }
 
+  /// What a child group's objects leave is discarded with the parent, also if they are on their way.
+  @Test func whatIsOnItsWay() async {
+    await #expect(processExitsWith: .success) {
+      try withAllocator { allocator in
+        let root = try allocator.makeCache("cache", size: 64)
+        let parent = try allocator.makeGroup("parent")
+        let child = try allocator.makeGroup("child", below: parent)
+        _ = try allocator.allocate(from: root, in: child)
+        // No worker: this thread does their work, in an order of its own.
+        FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
+        try allocator.offline(child)
+        #expect(allocator.state.runFenceBatch())
+        allocator.release(child)
+        try allocator.discard(parent)
+        #expect(allocator.state.runFenceBatch())
+        #expect(allocator.state.runDiscardQueue())
+        #expect(parent.currentBytes > 0)
+        #expect(allocator.state.runReparentQueue())
+        #expect(allocator.state.runDiscardQueue())
+        #expect(parent.currentBytes == 0)
+        #expect(FaultInjection.end() >= 1)
+        allocator.release(parent)
+        try allocator.destroy(root)
+      }
+    }
+  }
+
   /// A root cache that is destroyed meanwhile ends with the discarded objects.
   @Test func destroyWaitsForTheDiscard() throws {
     try withAllocator { allocator in

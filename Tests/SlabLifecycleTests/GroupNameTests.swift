@@ -59,6 +59,8 @@ import Testing
         groups.append(try allocator.makeGroup("g\(index)", below: parent, isUnique: true))
       }
       expectWhole(allocator)
+      // A bucket for each, so the chains are short.
+      #expect(allocator.state.pointee.registry.groupNames.usedBytes >= count * 8)
       for index in stride(from: 0, to: count, by: 3) { try allocator.offline(groups[index]) }
       for index in 0..<count {
         let found = allocator.child("g\(index)", of: parent)
@@ -164,6 +166,39 @@ import Testing
       try allocator.destroy(root)
     }
   }
+
+  #if DEBUG
+    /// In the middle of a close: neither the group nor one that the close has come to gets a child, and
+    /// one that it has not come to ends like the others.
+    @Test func halfClosed() async {
+      await #expect(processExitsWith: .success) {
+        try withAllocator { allocator in
+          let top = try allocator.makeGroup("top")
+          let other = try allocator.makeGroup("other", below: top)
+          // The last one that was made is the first that the close comes to.
+          let middle = try allocator.makeGroup("middle", below: top)
+          let groups = try (0..<40).map { _ in try allocator.makeGroup("one", below: middle) }
+          PausePoints.arm(.beforeClosingMore)
+          let closing = TestThread { try! allocator.close(top) }
+          #expect(PausePoints.waitUntilReached(.beforeClosingMore))
+          #expect(groups.count(where: \.isOnline) == 8)
+          for group in [top, middle] {
+            #expect(group.isOnline)
+            #expect(throws: AllocatorError.groupOffline) {
+              try allocator.makeGroup("late", below: group)
+            }
+          }
+          let late = try allocator.makeGroup("late", below: other)
+          PausePoints.resume(.beforeClosingMore)
+          closing.join()
+          for group in groups + [late, middle, other, top] {
+            #expect(!group.isOnline)
+            allocator.release(group)
+          }
+        }
+      }
+    }
+  #endif
 
   /// Groups are made below a tree while it is closed, by everybody who can: none is left online.
   @Test func whileOthersMakeAndCloseGroups() throws {

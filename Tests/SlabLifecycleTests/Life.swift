@@ -35,6 +35,7 @@ import Testing
     func live() throws {
       defer { isOver.with { $0 = true } }
       try liveBriefly()
+      try closeMany()
       let group = try allocator.makeGroup("life")
       self.group.with { $0 = group }
       for root in roots {
@@ -64,6 +65,15 @@ import Testing
       }
       try allocator.discard(group)
       allocator.release(group)
+    }
+
+    /// More groups than go offline under one lock.
+    private func closeMany() throws {
+      let parent = try allocator.makeGroup("many")
+      let groups = try (0..<40).map { _ in try allocator.makeGroup("one", below: parent) }
+      try allocator.close(parent)
+      for group in groups { allocator.release(group) }
+      allocator.release(parent)
     }
 
     func freeObjects() {
@@ -101,7 +111,7 @@ import Testing
         isEnding.with { $0 = true }
         // Either the life stands at the hop, or it comes to its end while a worker does.
         switch hop {
-        case .beforeLinkingChild, .beforeAddingSlab, .beforeLastHandle: break
+        case .beforeLinkingChild, .beforeAddingSlab, .beforeLastHandle, .beforeClosingMore: break
         case .beforeReleasingSlabs: return
         default: #expect(eventually { isOver.with { $0 } })
         }

@@ -27,9 +27,9 @@ extension Allocator {
   private static var groupsPerPiece: Int { 32 }
 
   /// Takes a group offline and all groups below it, from the bottom up. O(groups below); the registry
-  /// lock for a few of them at a time. Waits for nothing else. From its first moment no group can be
-  /// made below it; groups that others take offline meanwhile are theirs. (Under the rules of Linux 4.10
-  /// it waits for a fence for each.)
+  /// lock for a few of them at a time. Waits for nothing else. From its first moment it gets no child
+  /// group, and none of those below does once this has come to it; groups that others take offline
+  /// meanwhile are theirs. (Under the rules of Linux 4.10 it waits for a fence for each.)
   ///
   /// - Throws: `.groupOffline` if it is offline already, `.rootGroup`. Then nothing has changed.
   package func close(_ group: Pointer<Group>) throws(AllocatorError) {
@@ -49,6 +49,7 @@ extension Allocator {
       if closed % Self.groupsPerPiece == 0, group.isOnline {
         state.pointee.registry.lock.unlock()
         state.kickWorkers()
+        pausePoint(.beforeClosingMore)
         state.pointee.registry.lock.lock()
       }
     }

@@ -22,7 +22,10 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeDraining
   /// The caches of the batch are done, its groups are not.
   case beforeFinishingGroups
+  /// The discard worker has a group in hand, and none of its slabs.
   case beforeDiscarding
+  /// Some groups of those that are closed together are offline.
+  case beforeClosingMore
   /// The destroy worker has a dying cache in hand.
   case beforeShutdown
   /// Type-safe caches are shut down, and no barrier has been asked for.
