@@ -43,7 +43,7 @@ let package = Package(
       name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(
       name: "SlabTests", dependencies: ["Slab", "SlabCore", "SlabPlatform", "SlabTestSupport"]),
-    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool", "Slab"]),
+    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool", "Slab", "SlabTestSupport"]),
   ]
 )
 

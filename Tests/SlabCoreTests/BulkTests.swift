@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct BulkTests {
+@Suite(.inTurn) struct BulkTests {
   @Test(arguments: [0, 1, 2, 7, 8, 64, 65, 1000]) func everyObjectOnce(_ count: Int) throws {
     try withAllocator { allocator in
       let root = try allocator.makePlainCache("cache", size: 64)

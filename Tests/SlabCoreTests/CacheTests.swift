@@ -10,7 +10,7 @@ import Testing
 /// What the constructor counts; constructors are C functions and cannot capture.
 private let constructed = Atomic<Int>(0)
 
-@Suite struct CacheTests {
+@Suite(.inTurn) struct CacheTests {
   static let sizes = [1, 7, 8, 24, 64, 100, 192, 336, 1016, 4096, 5888, 32768]
   static let alignments = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 

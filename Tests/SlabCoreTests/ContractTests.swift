@@ -140,7 +140,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
   }
 }
 
-@Suite struct ContractTests {
+@Suite(.inTurn) struct ContractTests {
   @Test(arguments: BrokenContract.allCases)
   func endsTheProcessWithItsLine(_ contract: BrokenContract) async throws {
     let result = await #expect(

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct CreationTests {
+@Suite(.inTurn) struct CreationTests {
   static let badNames = [
     "", String(repeating: "x", count: 64), String(repeating: "x", count: 1000), "two words", " x",
     "x ", "tab\there", "line\n", "\0", "bell\u{7}", "delete\u{7f}", "\u{1f}",

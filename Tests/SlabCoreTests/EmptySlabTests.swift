@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct EmptySlabTests {
+@Suite(.inTurn) struct EmptySlabTests {
   /// log2(size) / 2, clamped to 5...10.
   @Test(arguments: [(8, 5), (1024, 5), (4096, 6), (16384, 7), (32768, 7)])
   func minPartialByTheReference(_ size: Int, _ count: Int) throws {

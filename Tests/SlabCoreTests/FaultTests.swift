@@ -165,7 +165,7 @@ private final class Scene {
   }
 }
 
-@Suite struct FaultTests {
+@Suite(.inTurn) struct FaultTests {
   @Test(arguments: FailingOperation.allCases, [false, true])
   func everyCallMayFail(_ operation: FailingOperation, _ repeating: Bool) async {
     await #expect(processExitsWith: .success) { [operation, repeating] in

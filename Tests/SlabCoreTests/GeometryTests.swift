@@ -1,10 +1,11 @@
 // Sizes, alignments and orders, against reference e.1 and against figures of real kernels.
 
+import SlabTestSupport
 import Testing
 
 @testable import SlabCore
 
-@Suite struct GeometryTests {
+@Suite(.inTurn) struct GeometryTests {
   private func geometry(
     _ size: Int, alignment: Int = 0, cacheAligned: Bool = false, processors: Int = 2
   ) -> SlabGeometry {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct ModelTests {
+@Suite(.inTurn) struct ModelTests {
   private func run(seed: UInt64, steps: Int) throws {
     var configuration = AllocatorConfiguration()
     configuration.freeBytesToKeep = 64 << 10

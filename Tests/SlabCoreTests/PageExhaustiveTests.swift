@@ -9,7 +9,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct PageExhaustiveTests {
+@Suite(.inTurn) struct PageExhaustiveTests {
   @Test func eightPages() throws {
     try withPages(chunks: 1) { fixture in
       // All of the chunk but its last eight pages is somebody else's.

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct PageTests {
+@Suite(.inTurn) struct PageTests {
   private static let largest = PageAllocator.largestOrder
 
   @Test(arguments: 2...12) func runsAreAlignedAndApart(_ order: Int) throws {

@@ -30,7 +30,7 @@ enum WriteAfterFree: CaseIterable, Codable, Sendable {
   }
 }
 
-@Suite struct PoisonTests {
+@Suite(.inTurn) struct PoisonTests {
   @Test func freeObjectsAreFilled() throws {
     try withAllocator { allocator in
       let root = try unsafe allocator.makeCache("poisoned", size: 24, options: .poison)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct SheafCacheTests {
+@Suite(.inTurn) struct SheafCacheTests {
   @Test func opensAfterSixteenSlowOperations() throws {
     try withAllocator { allocator in
       let root = try allocator.makePlainCache("cache", size: 64)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct SizeClassTests {
+@Suite(.inTurn) struct SizeClassTests {
   private var sizes: [Int] { (0..<SizeClasses.sizes.count).map { SizeClasses.sizes[$0] } }
 
   private func geometry(_ bytes: Int) -> SlabGeometry {

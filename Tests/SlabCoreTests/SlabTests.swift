@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct SlabTests {
+@Suite(.inTurn) struct SlabTests {
   /// A descriptor in memory of the test's own; the slab's run is only a number.
   private func withSlab(
     slots: Int, firstSlot: Int = 0, _ body: (Pointer<Slab>) throws -> Void

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct UnitMapTests {
+@Suite(.inTurn) struct UnitMapTests {
   /// A map of 16 units and of the largest reservation, whose words are memory and whose heap is not.
   private func withMap(
     units: Int = 16, heapBase: UInt = 0x7000_0000_0000, _ body: (UnitMap) throws -> Void

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct BatchTests {
+@Suite(.inTurn) struct BatchTests {
   /// Everything that ended while the workers were away is one batch.
   @Test(arguments: [false, true]) func oneBatchOneFence(withOpenSheaves: Bool) throws {
     try withAllocator { allocator in

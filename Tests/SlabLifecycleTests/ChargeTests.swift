@@ -25,7 +25,7 @@ private func makePlainCache(_ allocator: Allocator) throws -> Pointer<RootCache>
   return root
 }
 
-@Suite struct ChargeTests {
+@Suite(.inTurn) struct ChargeTests {
   /// Random charges in a tree with limits against a model: current, peak, and who refuses.
   @Test func exactAtEveryLevel() throws {
     try withSeed { seed in

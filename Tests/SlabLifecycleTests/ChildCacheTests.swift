@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct ChildCacheTests {
+@Suite(.inTurn) struct ChildCacheTests {
   /// All threads begin with the same cache of the same group at the same moment.
   @Test func madeExactlyOnce() throws {
     try withAllocator { allocator in

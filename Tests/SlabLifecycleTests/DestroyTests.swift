@@ -6,7 +6,7 @@ import Testing
 @testable import SlabCore
 @testable import SlabPlatform
 
-@Suite struct DestroyTests {
+@Suite(.inTurn) struct DestroyTests {
   @Test func childrenInEveryState() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 200)
@@ -99,7 +99,7 @@ import Testing
   }
 
   /// Between the closing of the sheaves and the fence the objects in them are nobody's.
-  @Test(.timeLimit(.minutes(1))) func destroyDuringTheFence() async {
+  @Test func destroyDuringTheFence() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
         let root = try allocator.makeCache("cache", size: 64)

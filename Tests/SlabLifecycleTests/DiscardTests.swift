@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct DiscardTests {
+@Suite(.inTurn) struct DiscardTests {
   /// Objects of several caches, many of them full slabs, some of them freed, some in sheaves.
   @Test(arguments: [EndingPolicy.keep, .reparent])
   func everythingGoes(endings: EndingPolicy) throws {

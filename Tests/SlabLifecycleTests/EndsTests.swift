@@ -34,7 +34,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct EndsTests {
+@Suite(.inTurn) struct EndsTests {
   @Test(arguments: [CacheOptions(), .typeSafe]) func outOfACallback(options: CacheOptions) throws {
     try withAllocator { allocator in
       let heads = try allocator.makeCache("heads", size: 64)

@@ -60,9 +60,9 @@ private func useAllocatorOnce(
   #expect(allocator.brokenInvariant() == nil)
 }
 
-@Suite(.enabled(if: !isSanitized)) struct ForkTests {
+@Suite(.inTurn, .enabled(if: !isSanitized)) struct ForkTests {
   /// Forks with endings on the batch and on the destroy queue, and no worker in the child.
-  @Test(.timeLimit(.minutes(1))) func pendingWork() async {
+  @Test func pendingWork() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
         let root = try allocator.makeCache("cache", size: 64)
@@ -106,7 +106,7 @@ private func useAllocatorOnce(
   }
 
   /// Forks while other threads allocate, free, make groups and end them, and destroy caches.
-  @Test(.timeLimit(.minutes(2)), arguments: [1, 3], [false, true])
+  @Test(arguments: [1, 3], [false, true])
   func inTheMiddleOfAStorm(workerLimit: Int, isLinux410: Bool) async {
     await #expect(processExitsWith: .success) {
       [workerLimit = workerLimit as Int, isLinux410 = isLinux410 as Bool] in
@@ -150,7 +150,7 @@ private func useAllocatorOnce(
 
   /// Forks while groups with many caches and live objects end, one below the other: in the child no
   /// group is half moved, and those on the queue move.
-  @Test(.timeLimit(.minutes(1)), arguments: [1, 3])
+  @Test(arguments: [1, 3])
   func groupsOnTheMove(workerLimit: Int) async {
     await #expect(processExitsWith: .success) { [workerLimit = workerLimit as Int] in
       var configuration = AllocatorConfiguration()
@@ -198,7 +198,7 @@ private func useAllocatorOnce(
   }
 
   /// A child's child, and children that fork at the same time.
-  @Test(.timeLimit(.minutes(1))) func childrenOfChildren() async {
+  @Test func childrenOfChildren() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
         let root = try allocator.makeCache("cache", size: 64)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct GroupNameTests {
+@Suite(.inTurn) struct GroupNameTests {
   @Test(arguments: [
     ("a", true), ("tenant-1", true), ("...", true), (".hidden", true), ("é", true),
     (String(repeating: "n", count: 255), true), (String(repeating: "n", count: 256), false),
@@ -107,7 +107,7 @@ import Testing
   }
 }
 
-@Suite struct CloseTests {
+@Suite(.inTurn) struct CloseTests {
   @Test func closesTheSubtree() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)

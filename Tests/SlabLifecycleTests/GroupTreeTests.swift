@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct GroupTreeTests {
+@Suite(.inTurn) struct GroupTreeTests {
   @Test func deepestGroup() throws {
     try withAllocator { allocator in
       var path = [allocator.rootGroup]

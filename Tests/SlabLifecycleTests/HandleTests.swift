@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct HandleTests {
+@Suite(.inTurn) struct HandleTests {
   private enum Step: CaseIterable {
     case freeParents, freeChilds, offlineParent, offlineChild, releaseParent, releaseChild
   }

@@ -11,8 +11,8 @@ import Testing
 @testable import SlabCore
 
 #if DEBUG
-  @Suite struct InterleavingTests {
-    @Test(.timeLimit(.minutes(2)), arguments: PausePoint.allCases)
+  @Suite(.inTurn) struct InterleavingTests {
+    @Test(arguments: PausePoint.allCases)
     func everyHopAgainstEveryAction(hop: PausePoint) async {
       await #expect(processExitsWith: .success) { [hop = hop.rawValue as UInt64] in
         let hop = PausePoint(rawValue: hop)!

@@ -23,6 +23,8 @@ import Testing
     private let isEnding = Shared(false)
     private let isOver = Shared(false)
     private let group = Shared(Pointer<Group>?.none)
+    /// What acts while somebody stands at a hop, and may have to wait for him.
+    fileprivate let helpers = Shared([TestThread]())
 
     init(_ allocator: Allocator) throws {
       self.allocator = allocator
@@ -128,7 +130,7 @@ import Testing
         allocator.endReading(section)
       case .trimAndShrink:
         for root in roots { root.cache.shrink() }
-        allocator.trim()
+        trimMeanwhile()
       case .endAnotherGroup:
         let parent = try allocator.makeGroup("parent")
         let child = try allocator.makeGroup("child", below: parent)
@@ -137,6 +139,31 @@ import Testing
         allocator.release(parent)
         allocator.free(object)
       }
+    }
+  }
+
+  extension Life {
+    /// Trims on a thread of its own: it waits for a worker that stands at a hop. Returns when it is over,
+    /// or waits.
+    private func trimMeanwhile() {
+      let threadID = Shared(0)
+      let isOver = Shared(false)
+      let trimmer = TestThread { [allocator] in
+        threadID.with { $0 = SlabTestSupport.threadID() }
+        allocator.trim()
+        isOver.with { $0 = true }
+      }
+      helpers.with { $0.append(trimmer) }
+      #expect(
+        eventually {
+          let threadID = threadID.with { $0 }
+          return isOver.with { $0 } || threadID != 0 && isAsleep(threadID: threadID)
+        })
+    }
+
+    /// After the hop.
+    fileprivate func joinHelpers() {
+      for helper in helpers.with({ $0 }) { helper.join() }
     }
   }
 
@@ -158,6 +185,7 @@ import Testing
     PausePoints.resume(hop)
     thread.join()
     callbacks.join()
+    life.joinHelpers()
     life.releaseGroup()
     life.freeObjects()
     allocator.barrier()

@@ -48,7 +48,7 @@ extension Allocator {
   }
 }
 
-@Suite struct Linux410StepTests {
+@Suite(.inTurn) struct Linux410StepTests {
   /// Two walks and a fence when a group goes offline, one walk when it is freed, each of all caches.
   @Test func endingOfAGroup() throws {
     try withLinux410 { allocator in
@@ -130,7 +130,7 @@ extension Allocator {
   }
 }
 
-@Suite struct Linux410Tests {
+@Suite(.inTurn) struct Linux410Tests {
   /// A group waits for its objects, and a parent for its child groups.
   @Test func groupsWaitForTheirReferences() throws {
     try withLinux410 { allocator in
@@ -233,7 +233,7 @@ extension Allocator {
 }
 
 /// Reading slabinfo while groups come and go between two pieces.
-@Suite struct SlabinfoByPositionTests {
+@Suite(.inTurn) struct SlabinfoByPositionTests {
   /// Reads some lines, lets the body change the caches, reads the rest; the names of the test's
   /// caches in the order in which they appear.
   private func names(

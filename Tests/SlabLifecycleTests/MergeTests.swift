@@ -66,7 +66,7 @@ extension Allocator {
   }
 }
 
-@Suite struct MergeTests {
+@Suite(.inTurn) struct MergeTests {
   @Test(arguments: [
     // The first cache, the second one, and whether they share a root.
     (Wanted(size: 64), Wanted(size: 64), true),
@@ -315,7 +315,7 @@ extension Allocator {
 
   /// Threads make and destroy caches that are alike: whoever has a reference has a root that works,
   /// and that ends with its last user.
-  @Test(.timeLimit(.minutes(2))) func makingAgainstDestroying() throws {
+  @Test func makingAgainstDestroying() throws {
     let rounds = isDebugBuild ? 300 : 2000
     try withMergingAllocator { allocator in
       let joined = Atomic<Int>(0)

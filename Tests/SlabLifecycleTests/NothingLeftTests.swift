@@ -18,10 +18,9 @@ private func residentBytes() -> Int {
   return (Int(fields[1]) ?? 0) * 4096
 }
 
-@Suite struct NothingLeftTests {
+@Suite(.inTurn(minutes: 5)) struct NothingLeftTests {
   // In a process of its own: no other test's memory is in the figures.
-  @Test(.timeLimit(.minutes(5)), arguments: [false, true]) func allComesBack(allAtOnce: Bool) async
-  {
+  @Test(arguments: [false, true]) func allComesBack(allAtOnce: Bool) async {
     await #expect(processExitsWith: .success) { [allAtOnce = allAtOnce as Bool] in
       let total = isDebugBuild ? 20_000 : 100_000
       let wave = allAtOnce ? total : total / 20

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct OfflineTests {
+@Suite(.inTurn) struct OfflineTests {
   @Test func allocationsFailAndFreesWork() throws {
     try withAllocator { allocator in
       let known = try allocator.makeCache("known", size: 100)
@@ -42,7 +42,7 @@ import Testing
 
   /// An offline touches neither the group's caches nor anything that grows: it succeeds while the
   /// lock of every child cache is held, and makes no system call but the start of a worker.
-  @Test(.timeLimit(.minutes(1))) func touchesNoCacheAndMakesNoSystemCall() async {
+  @Test func touchesNoCacheAndMakesNoSystemCall() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
         let roots = try (0..<200).map { try allocator.makeCache("cache-\($0)", size: 64) }

@@ -9,7 +9,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(2))) struct PatchTests {
+@Suite(.inTurn) struct PatchTests {
   /// 0001 takes the wait back under the lock, for 0008 to remove it. Of our own there is only the end:
   /// while the fence worker stands before its fence, whoever needs the lock gets it.
   @Test func patch0001NothingWaitsUnderTheLock() async {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct ReparentManyTests {
+@Suite(.inTurn) struct ReparentManyTests {
   /// More caches than move at a time, most of them inherited before.
   @Test func manyCaches() throws {
     try withAllocator { allocator in

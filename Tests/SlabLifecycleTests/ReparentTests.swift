@@ -14,7 +14,7 @@ extension Allocator {
   }
 }
 
-@Suite struct ReparentTests {
+@Suite(.inTurn) struct ReparentTests {
   /// Objects of every size, in slabs of units and of pages, at the bottom of a path of three.
   @Test func leftoversStandWithTheParentToTheByte() throws {
     try withAllocator { allocator in

@@ -76,7 +76,7 @@ struct SlabinfoLine: Equatable {
   }
 }
 
-@Suite struct SlabinfoFormatTests {
+@Suite(.inTurn) struct SlabinfoFormatTests {
   @Test func columns() throws {
     try withAllocator { allocator in
       let names = [

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct SlabinfoReadingTests {
+@Suite(.inTurn) struct SlabinfoReadingTests {
   /// Many readers with pieces of any size, creators and destroyers of roots and of groups.
   @Test func rootsComeAndGo() throws {
     try withSeed { seed in

@@ -8,7 +8,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct StormTests {
+@Suite(.inTurn) struct StormTests {
   @Test(arguments: [1, 3], [LifecycleDesign.current, .linux410])
   func everythingAtOnce(workerLimit: Int, design: LifecycleDesign) throws {
     try withSeed { seed in

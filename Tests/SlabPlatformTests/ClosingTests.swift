@@ -30,7 +30,7 @@ private final class Hammering: @unchecked Sendable {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ClosingTests {
+@Suite(.inTurn) struct ClosingTests {
   @Test(arguments: testedModes, [false, true])
   func nothingIsLostOrDoubled(_ mode: PerCPUMode, _ inBatches: Bool) throws {
     try withRegion(mode) { fixture in

@@ -22,7 +22,7 @@ private final class CounterScene: Sendable {
   deinit { unsafe word.unsafePointer.deallocate() }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CounterWordTests {
+@Suite(.inTurn) struct CounterWordTests {
   @Test(arguments: testedModes) func afterTheFenceNobodyAddsToTheOldCounter(_ mode: PerCPUMode)
     throws
   {

@@ -12,7 +12,7 @@ private final class Events: Sendable {
   let turn = Atomic<Int>(0)
 }
 
-@Suite(.timeLimit(.minutes(1))) struct EventCountTests {
+@Suite(.inTurn) struct EventCountTests {
   @Test func signalWakesEverySleeper() {
     let events = Events()
     let identifiers = (0..<3).map { _ in SharedValue() }

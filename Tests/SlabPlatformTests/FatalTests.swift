@@ -2,12 +2,13 @@
 
 import Glibc
 import SlabPlatform
+import SlabTestSupport
 import Testing
 
 /// A function of its own, since the macro cannot tell what a closure of type `Never` returns.
 private func end() { fatal("test: the end") }
 
-@Suite struct FatalTests {
+@Suite(.inTurn) struct FatalTests {
   @Test func writesOneLineAndAborts() async throws {
     let result = await #expect(
       processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]

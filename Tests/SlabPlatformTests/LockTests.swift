@@ -17,7 +17,7 @@ private final class Guarded: @unchecked Sendable {
   func tryLock() -> Bool { lock.tryLock() }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct LockTests {
+@Suite(.inTurn) struct LockTests {
   @Test func excludesOtherThreads() {
     let guarded = Guarded()
     let rounds = 100_000

@@ -3,9 +3,10 @@
 import CSlabPlatform
 import Glibc
 import SlabPlatform
+import SlabTestSupport
 import Testing
 
-@Suite struct PerCPUModeTests {
+@Suite(.inTurn) struct PerCPUModeTests {
   @Test func fallbackIsForced() async {
     await #expect(processExitsWith: .success) {
       _ = unsafe setenv("SLAB_PERCPU", "fallback", 1)

@@ -4,7 +4,7 @@ import SlabPlatform
 import SlabTestSupport
 import Testing
 
-@Suite struct RegionTests {
+@Suite(.inTurn) struct RegionTests {
   /// The largest block still fits the word's 16 bits, and each class is larger than the one before.
   @Test func classesGrow() {
     let capacities = (0..<PerCPURegion.sheafClassCount).map { index in

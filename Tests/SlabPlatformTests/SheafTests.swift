@@ -4,7 +4,7 @@ import SlabPlatform
 import SlabTestSupport
 import Testing
 
-@Suite struct SheafTests {
+@Suite(.inTurn) struct SheafTests {
   static let classes = Array(0..<PerCPURegion.sheafClassCount)
 
   @Test(arguments: testedModes, classes)

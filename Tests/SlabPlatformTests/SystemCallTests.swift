@@ -59,7 +59,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
   }
 }
 
-@Suite struct SystemCallTests {
+@Suite(.inTurn) struct SystemCallTests {
   @Test(arguments: Wrapper.allCases)
   fileprivate func nthCallFails(_ wrapper: Wrapper) async {
     await #expect(processExitsWith: .success) { [wrapper] in

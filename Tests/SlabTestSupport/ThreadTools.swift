@@ -96,11 +96,14 @@ private enum GNU {
 package func waitUntilAsleep(threadID: Int) -> Bool {
   let deadline = SystemCall.monotonicNanoseconds + 10_000_000_000
   while SystemCall.monotonicNanoseconds < deadline {
-    if threadState(threadID) == UInt8(ascii: "S") { return true }
+    if isAsleep(threadID: threadID) { return true }
     sched_yield()
   }
   return false
 }
+
+/// Whether a thread of this process sleeps in the kernel now.
+package func isAsleep(threadID: Int) -> Bool { threadState(threadID) == UInt8(ascii: "S") }
 
 /// The state letter that stands behind the name in `/proc/self/task/<id>/stat`.
 private func threadState(_ threadID: Int) -> UInt8? {

@@ -1,6 +1,7 @@
 // Slots of typed caches: who is charged, when objects end, and what is refused.
 
 import Slab
+import SlabTestSupport
 import Synchronization
 import Testing
 
@@ -22,7 +23,7 @@ struct Tracked: ~Copyable, Sendable {
   }
 }
 
-@Suite struct AllocationTests {
+@Suite(.inTurn) struct AllocationTests {
   let allocator: SlabAllocator
   let cache: SlabCache<Tracked>
   let group: MemoryGroup

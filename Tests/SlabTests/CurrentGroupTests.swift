@@ -4,6 +4,7 @@
 
 import Dispatch
 import Slab
+import SlabTestSupport
 import Synchronization
 import Testing
 
@@ -21,7 +22,7 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 }
 
-@Suite struct CurrentGroupTests {
+@Suite(.inTurn) struct CurrentGroupTests {
   let groups: [MemoryGroup]
 
   init() throws {

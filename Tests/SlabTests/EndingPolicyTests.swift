@@ -1,9 +1,10 @@
 // What becomes of objects that outlive their group, as a user sees it.
 
 import Slab
+import SlabTestSupport
 import Testing
 
-@Suite struct EndingPolicyTests {
+@Suite(.inTurn) struct EndingPolicyTests {
   @Test(arguments: EndingPolicy.allCases, [true, false])
   func leftovers(endings: EndingPolicy, ofOneGroup: Bool) throws {
     var configuration = SlabAllocator.Configuration()

@@ -2,9 +2,10 @@
 
 import Glibc
 import Slab
+import SlabTestSupport
 import Testing
 
-@Suite struct GroupTests {
+@Suite(.inTurn) struct GroupTests {
   let allocator: SlabAllocator
   let root: MemoryGroup
 
@@ -180,7 +181,7 @@ enum BrokenUse: String, CaseIterable, Codable, Sendable {
   }
 }
 
-@Suite struct BrokenUseTests {
+@Suite(.inTurn) struct BrokenUseTests {
   @Test(arguments: BrokenUse.allCases) func endsTheProcess(_ use: BrokenUse) async throws {
     let result = await #expect(
       processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]

@@ -1,6 +1,7 @@
 // Limits, reclaim, shrinkers and events, as users see them.
 
 import Slab
+import SlabTestSupport
 import Synchronization
 import Testing
 
@@ -37,7 +38,7 @@ private final class Hoard: Shrinker {
   }
 }
 
-@Suite struct LimitTests {
+@Suite(.inTurn) struct LimitTests {
   let allocator: SlabAllocator
   let pages: SlabCache<[4096 of UInt8]>
   let group: MemoryGroup
@@ -243,7 +244,7 @@ private final class Hoard: Shrinker {
     #expect(group.current <= 64 * Self.page)
   }
 
-  @Test(.timeLimit(.minutes(1))) func updatesOfEvents() async throws {
+  @Test func updatesOfEvents() async throws {
     let arrived = Arrived()
     let watchers = [group, allocator.rootGroup].map { group in
       Task {
@@ -268,7 +269,7 @@ private final class Hoard: Shrinker {
     let count = Atomic(0)
   }
 
-  @Test(.timeLimit(.minutes(1))) func eventUpdatesEndWithTheGroup() async throws {
+  @Test func eventUpdatesEndWithTheGroup() async throws {
     let group = try allocator.rootGroup.makeChild(named: "brief")
     let watcher = Task { for await _ in group.eventUpdates {} }
     let slot = try makePage(in: group)
@@ -278,7 +279,7 @@ private final class Hoard: Shrinker {
     #expect(group.isEmpty)
   }
 
-  @Test(.timeLimit(.minutes(1))) func drainedWaitsForTheLastObject() async throws {
+  @Test func drainedWaitsForTheLastObject() async throws {
     let group = group
     let slot = try makePage(in: group)
     let child = try group.makeChild(named: "child")

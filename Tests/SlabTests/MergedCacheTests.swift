@@ -1,9 +1,10 @@
 // Merging as a user of the library sees it.
 
 import Slab
+import SlabTestSupport
 import Testing
 
-@Suite struct MergedCacheTests {
+@Suite(.inTurn) struct MergedCacheTests {
   @Test func twoUsersOfOneCache() throws {
     var configuration = SlabAllocator.Configuration()
     #expect(!configuration.mergesCaches)

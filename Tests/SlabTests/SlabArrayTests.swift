@@ -2,9 +2,10 @@
 // they come from.
 
 import Slab
+import SlabTestSupport
 import Testing
 
-@Suite struct SlabArrayTests {
+@Suite(.inTurn) struct SlabArrayTests {
   let allocator: SlabAllocator
   let group: MemoryGroup
   let ends = Tracked.Ends()

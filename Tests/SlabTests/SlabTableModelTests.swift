@@ -8,7 +8,7 @@ import Testing
 
 @testable import Slab
 
-@Suite struct SlabTableModelTests {
+@Suite(.inTurn) struct SlabTableModelTests {
   let allocator: SlabAllocator
   let ends = Tracked.Ends()
 

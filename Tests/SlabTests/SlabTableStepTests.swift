@@ -13,7 +13,7 @@ import Testing
 #if DEBUG
   private typealias Table = SlabTable<Int, Int>
 
-  @Suite(.timeLimit(.minutes(2))) struct SlabTableStepTests {
+  @Suite(.inTurn) struct SlabTableStepTests {
     let allocator: SlabAllocator
     var root: MemoryGroup { allocator.rootGroup }
 

@@ -10,7 +10,7 @@ import Testing
 
 @testable import Slab
 
-@Suite(.timeLimit(.minutes(3))) struct SlabTableStormTests {
+@Suite(.inTurn(minutes: 3)) struct SlabTableStormTests {
   /// Many tables, each of which grows from its smallest size while it is read.
   @Test func growth() throws {
     try storm(rounds: isSanitized ? 6 : isDebugBuild ? 30 : 150, keyRange: 4000, steps: 6000)

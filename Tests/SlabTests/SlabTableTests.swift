@@ -14,7 +14,7 @@ struct Colliding: Hashable, Sendable {
   func hash(into hasher: inout Hasher) {}
 }
 
-@Suite struct SlabTableTests {
+@Suite(.inTurn) struct SlabTableTests {
   let allocator: SlabAllocator
   let group: MemoryGroup
   let ends = Tracked.Ends()

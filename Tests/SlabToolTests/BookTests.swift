@@ -1,5 +1,6 @@
 // The tables behind the interpreter, against plain dictionaries.
 
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -17,7 +18,7 @@ private struct SeededGenerator: RandomNumberGenerator {
   }
 }
 
-@Suite struct KeyTableTests {
+@Suite(.inTurn) struct KeyTableTests {
   @Test(arguments: [8, 40, 3000] as [UInt64])
   func againstADictionary(_ keys: UInt64) {
     let seed = UInt64.random(in: 0 ... .max)
@@ -39,7 +40,7 @@ private struct SeededGenerator: RandomNumberGenerator {
   }
 }
 
-@Suite struct GroupBookTests {
+@Suite(.inTurn) struct GroupBookTests {
   @Test func holdsAreCounted() {
     var book = GroupBook()
     let group = book.make(id: 1, path: "/a").group
@@ -63,7 +64,7 @@ private struct SeededGenerator: RandomNumberGenerator {
   }
 }
 
-@Suite struct TaskTableTests {
+@Suite(.inTurn) struct TaskTableTests {
   @Test func tasksMoveAndAreUnknownAtFirst() {
     var tasks = TaskTable()
     #expect(tasks[FtraceLine.greatestPid] == nil)

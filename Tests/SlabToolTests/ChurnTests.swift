@@ -2,6 +2,7 @@
 
 import Foundation
 import Slab
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -27,7 +28,7 @@ private func series(
   return series
 }
 
-@Suite struct ChurnTests {
+@Suite(.inTurn) struct ChurnTests {
   @Test(arguments: SlabAllocator.Design.allCases)
   func everythingEnds(by design: SlabAllocator.Design) throws {
     let figures = try churn(150, by: design)

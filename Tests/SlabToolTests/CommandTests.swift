@@ -1,10 +1,11 @@
 // The program as a user runs it: exit codes and messages.
 
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
 
-@Suite struct CommandTests {
+@Suite(.inTurn) struct CommandTests {
   @Test func withoutAnArgument() throws {
     let ending = try shell("\"$slab\" replay --json")
     #expect(ending.exitCode == 0)

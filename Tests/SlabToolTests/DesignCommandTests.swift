@@ -1,6 +1,7 @@
 // `--design` and `slab churn` as a user runs them.
 
 import Foundation
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -9,7 +10,7 @@ private func object(_ text: String) throws -> [String: Any] {
   try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
 }
 
-@Suite struct DesignCommandTests {
+@Suite(.inTurn) struct DesignCommandTests {
   @Test(arguments: [("", "current"), ("--design current", "current"), ("--design 4.10", "4.10")])
   func oneDesign(_ option: String, _ name: String) throws {
     let ending = try shell("\"$slab\" replay \(option) --json")

@@ -1,5 +1,6 @@
 // The head of a line and the fields of an event, however their texts try to look like others.
 
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -18,7 +19,7 @@ private func event(_ text: String) throws -> RecordedEvent {
   return RecordedEvent(bytes.span, head: try #require(head))
 }
 
-@Suite struct FtraceLineTests {
+@Suite(.inTurn) struct FtraceLineTests {
   @Test(arguments: [
     "            bash-3383    [000] d..1.  1382.762022: kfree: ptr=1",
     "            bash-3383    [000] d..1  1382.762022: kfree: ptr=1",
@@ -69,7 +70,7 @@ private func event(_ text: String) throws -> RecordedEvent {
   }
 }
 
-@Suite struct RecordedEventTests {
+@Suite(.inTurn) struct RecordedEventTests {
   @Test func allocation() throws {
     let line = Line.event(
       "kmem_cache_alloc: call_site=ext4_a+0x1/0x2 [ext4] ptr=ffff888100e23000 name=a cache "

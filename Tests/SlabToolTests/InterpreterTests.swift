@@ -1,11 +1,12 @@
 // What becomes of a recording's events: counts, treatments of what is out of order, and what the
 // target is told.
 
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
 
-@Suite struct InterpreterTests {
+@Suite(.inTurn) struct InterpreterTests {
   @Test func objectsOfAGroup() throws {
     let (target, counts) = try interpret(
       Line.mkdir(1, "/a") + Line.attach(7, to: 1) + Line.allocate("a1") + Line.allocate("a2")

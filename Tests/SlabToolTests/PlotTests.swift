@@ -2,6 +2,7 @@
 
 import Foundation
 import FoundationXML
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -57,7 +58,7 @@ private let plot = LogLogPlot(
       extrapolated: []),
   ])
 
-@Suite struct PlotTests {
+@Suite(.inTurn) struct PlotTests {
   @Test func curvesAndText() throws {
     let elements = try #require(Elements(plot.svg()))
     let drawn = elements.curves(dashed: false)

@@ -1,6 +1,7 @@
 // Whole recordings: the counts that any correct reader finds, from every kind of source.
 
 import Foundation
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -13,7 +14,7 @@ private let wholeRecording: String = {
     .standardizedFileURL.path
 }()
 
-@Suite struct RecordingTests {
+@Suite(.inTurn) struct RecordingTests {
   private func expectPackagedCounts(
     _ found: (target: CountingTarget, counts: RecordingCounts)
   ) {

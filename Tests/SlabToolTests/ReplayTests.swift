@@ -2,6 +2,7 @@
 
 import Foundation
 import Slab
+import SlabTestSupport
 import Testing
 
 @testable import SlabTool
@@ -14,7 +15,7 @@ private func replay(
   ).run { _ in }
 }
 
-@Suite struct ReplayTests {
+@Suite(.inTurn) struct ReplayTests {
   @Test(arguments: EndingPolicy.allCases)
   func copiesMultiplyEveryCountButTheRootCaches(endings: EndingPolicy) throws {
     let path = try PackagedRecording.path()
@@ -133,7 +134,7 @@ private func replay(
   }
 }
 
-@Suite struct ReportTests {
+@Suite(.inTurn) struct ReportTests {
   private static let requiredKeys = [
     "groups", "offlined", "root_caches", "child_caches", "allocations", "charged", "frees",
     "implicit_frees", "unmatched_frees", "charged_frees_after_offline", "live_at_end",

@@ -126,8 +126,8 @@ extension Allocator {
   }
 
   /// Gives back all memory that is not in use: the empty slabs and sheaves of the core's own
-  /// caches and of the size classes, the free pages, the free end of the heap. System calls for each run of pages. Waits for what
-  /// the workers are at.
+  /// caches and of the size classes, the free pages, the free end of the heap. System calls for each
+  /// run of pages. Waits for what the workers are at.
   package func trim() {
     state.releaseDeferredSheaf()
     state.pointee.registry.lock.lock()

@@ -36,7 +36,7 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
   Allocator(state: Pointer(nonzeroAddress: UInt(Words(at: UInt(bitPattern: head))[2])))
 }
 
-@Suite(.timeLimit(.minutes(1))) struct BadUseTests {
+@Suite(.inTurn) struct BadUseTests {
   /// Found by the next grace period.
   @Test func sectionEndedTwice() async throws {
     let result = await #expect(

@@ -39,7 +39,7 @@ private final class Blocked: Sendable {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CallbackOrderTests {
+@Suite(.inTurn) struct CallbackOrderTests {
   /// What a callback that blocks holds up: its worker's queues, and barriers. Nothing else.
   @Test func aBlockedCallbackHoldsUpItsWorkerOnly() throws {
     var configuration = AllocatorConfiguration()

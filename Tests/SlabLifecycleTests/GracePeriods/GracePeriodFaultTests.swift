@@ -51,7 +51,7 @@ private final class FaultScene: Sendable {
   }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct GracePeriodFaultTests {
+@Suite(.inTurn) struct GracePeriodFaultTests {
   /// A wake that fails is lost by any lock, and no grace period is over without its membarrier: the
   /// first never fails here, the second not for ever.
   @Test(arguments: [1, 3]) func eachCallFails(workers: Int) async {

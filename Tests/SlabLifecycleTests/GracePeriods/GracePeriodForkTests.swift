@@ -88,7 +88,7 @@ private final class OtherReader: Sendable {
   }
 }
 
-@Suite(.enabled(if: !isSanitized), .timeLimit(.minutes(1))) struct GracePeriodForkTests {
+@Suite(.inTurn, .enabled(if: !isSanitized)) struct GracePeriodForkTests {
   /// Another thread of the parent is in a section, and perhaps one waits for it.
   @Test(arguments: [false, true], [false, true])
   func readersOfTheParent(waits: Bool, tracks: Bool) async {
@@ -230,7 +230,7 @@ private final class OtherReader: Sendable {
   }
 
   /// Threads queue, defer, wait and read all the while.
-  @Test(.timeLimit(.minutes(2))) func inTheMiddleOfEverything() async {
+  @Test func inTheMiddleOfEverything() async {
     await #expect(processExitsWith: .success) {
       try withForkingAllocator { allocator, root in
         let isOver = Shared(false)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(2))) struct GracePeriodTests {
+@Suite(.inTurn) struct GracePeriodTests {
   @Test func withoutReadersItIsOverAtOnce() throws {
     try withAllocator { allocator in
       let before = allocator.statistics.gracePeriods

@@ -8,7 +8,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(2))) struct LitmusTests {
+@Suite(.inTurn) struct LitmusTests {
   private static let rounds = isDebugBuild || isSanitized ? 4000 : 40_000
 
   /// Store buffering: a section's beginning and the load after it, against a store and the look at the

@@ -27,7 +27,7 @@ private struct StallReport: Equatable {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct StallTests {
+@Suite(.inTurn) struct StallTests {
   /// Reported after the time, and again after each doubling, until the section ends.
   @Test(arguments: [false, true]) func reports(tracks: Bool) async throws {
     let result = await #expect(

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(1))) struct ThreadsThatGoTests {
+@Suite(.inTurn) struct ThreadsThatGoTests {
   @Test func threadsThatEnd() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)

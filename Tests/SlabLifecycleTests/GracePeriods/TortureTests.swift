@@ -8,7 +8,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct TortureTests {
+@Suite(.inTurn, .serialized) struct TortureTests {
   /// Replacements of a test whose writer waits for each grace period, and of one that does not.
   private static let waiting = isDebugBuild || isSanitized ? 4000 : 20_000
   private static let queueing = isDebugBuild || isSanitized ? 40_000 : 300_000

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(2))) struct TypeSafeTableTests {
+@Suite(.inTurn) struct TypeSafeTableTests {
   @Test func findsWhatIsThere() throws {
     try withAllocator { allocator in
       let table = try TypeSafeTable(allocator, name: "table", bucketCount: 4)

@@ -8,7 +8,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite(.timeLimit(.minutes(2))) struct TypeSafeTests {
+@Suite(.inTurn) struct TypeSafeTests {
   /// What the page map says of an address: whether it is still an object of the cache.
   private func isObject(_ address: UInt, of root: Pointer<RootCache>, _ allocator: Allocator)
     -> Bool

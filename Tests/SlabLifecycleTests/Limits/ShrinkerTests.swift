@@ -8,7 +8,7 @@ import Testing
 
 @testable import SlabCore
 
-@Suite struct ShrinkerTests {
+@Suite(.inTurn) struct ShrinkerTests {
   /// An allocator with a group, and a shrinker of it that answers as it is told.
   private func withOracle(
     freeable: Int, seeks: Int, batch: Int, _ body: (Pointer<Shrinker>, Oracle) throws -> Void
@@ -173,7 +173,7 @@ import Testing
   }
 
   /// Who unregisters waits for those inside; afterwards nobody comes.
-  @Test(.timeLimit(.minutes(1))) func unregisterWaitsForThoseInside() throws {
+  @Test func unregisterWaitsForThoseInside() throws {
     try withAllocator { allocator in
       let root = try allocator.makeChargedCache()
       let group = try allocator.makeGroup("group")
@@ -210,7 +210,7 @@ import Testing
   }
 
   /// What ends the process, instead of waiting for itself.
-  @Test(.timeLimit(.minutes(1)), arguments: [false, true])
+  @Test(arguments: [false, true])
   func insideItsOwnFunctions(forks: Bool) async throws {
     let result = await #expect(
       processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]

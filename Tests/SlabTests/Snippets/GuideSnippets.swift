@@ -2,6 +2,7 @@
 // word for word: see SnippetTests.
 
 import Slab
+import SlabTestSupport
 import Synchronization
 import Testing
 
@@ -52,7 +53,7 @@ final class Recent: Shrinker {
 }
 // end
 
-@Suite(.serialized) struct GuideSnippets {
+@Suite(.inTurn, .serialized) struct GuideSnippets {
   @Test func gettingStarted() async throws {
     // snippet
     let sessions = try SlabCache<Session>(named: "session")
@@ -148,7 +149,7 @@ final class Recent: Shrinker {
     #expect(reply.byteCount == 2)
   }
 
-  @Test(.timeLimit(.minutes(1))) func groups() async throws {
+  @Test func groups() async throws {
     // snippet
     let plan = try MemoryGroup.root.makeChild(named: "plan-basic", max: 64 << 20)
     let customer = try plan.makeChild(named: "customer-7", max: 16 << 20, high: 12 << 20)

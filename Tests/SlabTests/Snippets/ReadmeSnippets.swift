@@ -2,6 +2,7 @@
 // see SnippetTests.
 
 import Slab
+import SlabTestSupport
 import Testing
 
 // snippet
@@ -11,7 +12,7 @@ struct Session: ~Copyable {
 }
 // end
 
-@Suite struct ReadmeSnippets {
+@Suite(.inTurn) struct ReadmeSnippets {
   @Test func example() throws {
     // snippet
     let sessions = try SlabCache<Session>(named: "session")

@@ -2,9 +2,10 @@
 // but for its indentation, what stands between `// snippet` and `// end` in a file of this folder.
 
 import Foundation
+import SlabTestSupport
 import Testing
 
-@Suite struct SnippetTests {
+@Suite(.inTurn) struct SnippetTests {
   private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
   private static let package = folder.appending(path: "../../..").standardized
 
