@@ -22,7 +22,8 @@ public enum SlabError: Error, Equatable, Sendable {
   case limitReached(group: String, bytes: Int, maxBytes: Int)
   /// The group of this path is offline: it allocates no more.
   case groupOffline(group: String)
-  /// The group has child groups that are online.
+  /// The group has child groups that are online: under `SlabAllocator.Design.linux410`, where somebody
+  /// makes one while it is closed.
   case groupHasChildren
   /// The root group cannot be limited or go offline.
   case rootGroup
@@ -32,8 +33,8 @@ public enum SlabError: Error, Equatable, Sendable {
   case cacheBusy(objects: Int)
   /// The cache has been destroyed.
   case cacheDestroyed
-  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: not 1 to 255 bytes
-  /// without blanks, control characters and slashes, or `.` or `..`.
+  /// A cache's: not 1 to 63 bytes without blanks, control and invisible characters. A group's: not 1 to
+  /// 255 bytes without these and slashes, or `.` or `..`.
   case invalidName
   /// A cache of this name exists.
   case nameInUse
@@ -43,10 +44,12 @@ public enum SlabError: Error, Equatable, Sendable {
   case invalidObjectSize
   /// Not a power of two up to 4,096.
   case invalidAlignment
-  /// Options that exclude each other.
+  /// Options that exclude each other, or that there are not.
   case invalidOptions
   /// A buffer or array of so many bytes; `MemoryGroup.largestAllocation` is the most.
   case allocationTooLarge(bytes: Int)
+  /// A buffer of fewer than 0 bytes.
+  case invalidCapacity
   /// A limit below zero, or a capacity above that of the largest sheaf.
   case invalidLimit
   /// As many caches, or groups, as there can be.
@@ -118,7 +121,8 @@ extension SlabError: CustomStringConvertible {
     case .nameInUse: "a cache of this name exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"
-    case .invalidOptions: "options that exclude each other"
+    case .invalidOptions: "options that exclude each other, or that there are not"
+    case .invalidCapacity: "a buffer has 0 bytes or more"
     case .allocationTooLarge(let bytes):
       "a block of \(bytes) bytes; the largest has \(MemoryGroup.largestAllocation)"
     case .invalidLimit: "a limit is not negative, a sheaf's capacity not above the largest"

@@ -3,7 +3,7 @@ internal import SlabPlatform
 
 /// A growable array whose elements are charged to a group, and may be such as cannot be copied.
 ///
-/// As an `Array`, but it grows only as far as its group's limit lets it: what adds elements throws
+/// As an `Array`, but it grows only as far as its group's limit lets it: what makes room throws
 /// `SlabError`, and leaves the array as it was. Its storage is one block of the size classes
 /// (`size-…` in slabinfo), at most 4 MiB. Not copyable; it holds its group's handle.
 @safe

@@ -27,6 +27,11 @@ extension Pointer where Pointee == AllocatorState {
   /// Asks for a barrier; waits for nothing. What to pass to `barrierIsOver`.
   func requestBarrier() -> UInt64 {
     flushDeferredFrees()
+    return requestBarrierOfQueues()
+  }
+
+  /// The same without what is still on the sheaf of deferred frees.
+  private func requestBarrierOfQueues() -> UInt64 {
     pointee.callbacks.barrier.lock.lock()
     let sequence = pointee.callbacks.barrier.sequence.load(ordering: .relaxed)
     let cookie = (sequence + 3) & ~1
@@ -87,6 +92,23 @@ extension Pointer where Pointee == AllocatorState {
   private func noteBarrierOver() {
     noteBarrierBatchOver()
     pointee.callbacks.barrier.done.signal()
+  }
+
+  /// Sees to it that deferred frees are done soon, and waits for them until a time of the monotonic
+  /// clock. For somebody who may be in a section of his own: he waits for nothing without this bound,
+  /// and does no worker's work.
+  func waitForDeferredFrees(until deadline: UInt64) {
+    flushDeferredFrees(mayWait: false)
+    let cookie = requestBarrierOfQueues()
+    while true {
+      let ticket = pointee.callbacks.barrier.done.prepare()
+      let now = SystemCall.monotonicNanoseconds
+      if barrierIsOver(cookie) || now >= deadline {
+        pointee.callbacks.barrier.done.cancel()
+        return
+      }
+      pointee.callbacks.barrier.done.wait(ticket, nanoseconds: deadline - now)
+    }
   }
 
   func waitForBarrier(_ cookie: UInt64) {
