@@ -7,8 +7,10 @@ internal import Synchronization
 /// A broken contract (an object freed twice, a pointer that is not the allocator's, the wrong
 /// cache) is not an error: the process writes one line and ends.
 public enum SlabError: Error, Equatable, Sendable {
-  /// The system refused memory, or the allocator's addresses are used up.
-  case outOfMemory
+  /// The system refused memory, or the allocator's addresses are used up: for an object of so many bytes
+  /// of the group with this path, or, with 0 bytes, for what the allocator needs itself to make a cache, a
+  /// group or a table.
+  case outOfMemory(group: String, bytes: Int)
   /// The shared allocator has been made already.
   case sharedAllocatorInUse
   /// The system refused even the smallest reservation of addresses.
@@ -71,7 +73,7 @@ extension SlabError {
 
   init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
     switch error {
-    case .outOfMemory: self = .outOfMemory
+    case .outOfMemory: self = .outOfMemory(group: group?.path ?? "/", bytes: bytes)
     case .outOfAddressSpace: self = .outOfAddressSpace
     case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
     case .unknownPerCPUMode: self = .unknownPerCPUMode
@@ -79,7 +81,7 @@ extension SlabError {
       self = .limitReached(
         group: refusing.path, bytes: bytes,
         maxBytes: refusing.pointee.max.load(ordering: .relaxed))
-    case .groupOffline: self = .groupOffline(group: group?.path ?? "")
+    case .groupOffline: self = .groupOffline(group: group?.path ?? "/")
     case .groupHasChildren: self = .groupHasChildren
     case .rootGroup: self = .rootGroup
     case .groupTooDeep: self = .groupTooDeep
@@ -100,7 +102,10 @@ extension SlabError {
 extension SlabError: CustomStringConvertible {
   public var description: String {
     switch self {
-    case .outOfMemory: "no memory: the system refused, or the reserved addresses are used up"
+    case .outOfMemory(let group, let bytes):
+      bytes == 0
+        ? "no memory for descriptors: the system refused, or the reserved addresses are used up"
+        : "group \(group): no memory for \(bytes) bytes: the system refused, or the reserved addresses are used up"
     case .outOfAddressSpace:
       "no addresses: the limit on address space (ulimit -v) is too low"
     case .restartableSequencesUnavailable:

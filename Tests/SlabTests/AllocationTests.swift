@@ -75,7 +75,7 @@ struct Tracked: ~Copyable, Sendable {
     #expect(!isMade)
     do {
       let slot = shared.allocateSharedIfPossible(in: group) { Tracked(ends, 2) }
-      guard let slot else { throw SlabError.outOfMemory }
+      guard let slot else { throw SlabError.outOfMemory(group: "/", bytes: 0) }
       let other = slot.share()
       #expect(other.value.number == 2 && !slot.isUnique)
       let inEffect = MemoryGroup.with(group) {

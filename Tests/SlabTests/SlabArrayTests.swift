@@ -86,6 +86,40 @@ import Testing
     #expect(poor.current <= 16 << 10)
   }
 
+  /// Room that is not needed yet costs nobody anything: the doubling is refused without an event, and no
+  /// shrinker is asked; the room that is needed is worth a reclaim.
+  @Test func doublingReclaimsNothing() throws {
+    let group = try allocator.rootGroup.makeChild(named: "short", max: 96 << 10)
+    let oracle = Oracle()
+    let registration = try group.register(oracle)
+    var array = SlabArray<UInt8>(in: group)
+    try array.reserveCapacity(32 << 10)
+    while array.freeCapacity > 0 { try array.append(1) }
+    // 32 KiB and twice that are as much as there is; another 32 KiB are not.
+    let before = group.events
+    #expect(before.max == 0)
+    try array.append(1)
+    #expect(array.capacity == 64 << 10 && group.events == before && !oracle.wasAsked)
+    while array.freeCapacity > 0 { try array.append(1) }
+    #expect(throws: SlabError.self) { try array.append(1) }
+    #expect(group.events.oom == 1 && group.events.max == 1)
+    #expect(oracle.wasAsked)
+    withExtendedLifetime(registration) {}
+  }
+
+  /// Has nothing to give, and says whether it was asked.
+  private final class Oracle: Shrinker {
+    private let asked = Atomic(false)
+    var wasAsked: Bool { asked.load(ordering: .relaxed) }
+
+    func countObjects() -> Int {
+      asked.store(true, ordering: .relaxed)
+      return 0
+    }
+
+    func scanObjects(_ count: Int) -> Int? { nil }
+  }
+
   @Test func slotsInBulk() throws {
     let cache = try SlabCache<Tracked>(named: "tracked", of: allocator)
     var slots = SlabArray<Slot<Tracked>>(in: .root)

@@ -108,14 +108,16 @@ extension MemoryGroup {
   /// The largest block of the size classes: of a `SlabBuffer`, or of a `SlabArray`'s elements.
   public static var largestAllocation: Int { Allocator.largestAllocation }
 
-  /// A block of the size classes, which the caller owns: all of it can be used.
+  /// A block of the size classes, which the caller owns: all of it can be used. One that the caller can
+  /// do without is refused at a limit without a reclaim and without an event.
   func allocateBlock(
-    bytes: Int, alignment: Int
+    bytes: Int, alignment: Int, isDispensable: Bool = false
   ) throws(SlabError) -> UnsafeMutableRawBufferPointer {
     guard bytes <= Allocator.largestAllocation else { throw .allocationTooLarge(bytes: bytes) }
     guard bytes >= 0 else { throw .invalidCapacity }
     do {
-      let block = try allocator.allocate(bytes: bytes, alignment: alignment, in: core)
+      let block = try allocator.allocate(
+        bytes: bytes, alignment: alignment, in: core, isDispensable: isDispensable)
       // SAFETY: the address of a live block of as many bytes.
       return unsafe UnsafeMutableRawBufferPointer(
         start: UnsafeMutableRawPointer(bitPattern: block), count: allocator.usableBytes(of: block))

@@ -99,6 +99,7 @@ extension Pointer where Pointee == Group {
   func allocateRunAfterReclaim(
     order: Int, refusedBy first: Pointer<Group>
   ) throws(AllocatorError) -> Int {
+    guard !Threads.isDispensable else { throw .groupLimit(first) }
     let allocator = Allocator(state: pointee.allocator)
     var refusing = first
     refusing.note(.max)
