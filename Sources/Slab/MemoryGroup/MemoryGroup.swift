@@ -6,7 +6,7 @@ public import SlabPlatform
 ///
 ///     let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
 ///     let session = try sessions.allocate(Session(user: 42), in: tenant)
-///     tenant.close()
+///     try tenant.close()
 ///
 /// A value is a handle, copied freely and used from any thread. A group lives until `close`, or until
 /// no copy of it and of its children is left; that closes it as well.
