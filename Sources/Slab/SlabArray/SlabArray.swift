@@ -3,9 +3,12 @@ internal import SlabPlatform
 
 /// A growable array whose elements are charged to a group, and may be such as cannot be copied.
 ///
-/// As an `Array`, but it grows only as far as its group's limit lets it: what adds elements throws
-/// `SlabError`, and leaves the array as it was. Its storage is one block of the size classes
-/// (`size-…` in slabinfo), at most 4 MiB. Not copyable; it holds its group's handle.
+/// Like an `Array`, but it grows only as far as its group's limit allows: operations that add elements
+/// throw `SlabError`. Where one element is added, the array is then as it was; `append(contentsOf:)` and
+/// `append(addingCapacity:initializingWith:)` keep what they had added before they failed.
+///
+/// Its storage is one block of the size classes (`size-…` in slabinfo), at most 4 MiB. Not copyable; it
+/// holds its group's handle.
 @safe
 public struct SlabArray<Element: ~Copyable>: ~Copyable {
   /// Of a live block with room for `capacity` elements, the first `count` of which are initialised;
