@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 struct Node: ~Copyable {
-  let depth: Int
+  var depth: Int
 }
 
 struct Pool: ~Copyable {
@@ -24,10 +24,6 @@ struct Link: ~Copyable {
 struct Entry: ~Copyable {
   let number: Int
   let payload = [64 of UInt64](repeating: 0)
-}
-
-struct User: ~Copyable {
-  let number: Int
 }
 
 // snippet
@@ -49,6 +45,21 @@ final class Recent: Shrinker {
       for _ in 0..<freed { entries.remove(at: 0) }
       return freed
     }
+  }
+}
+// end
+
+// snippet
+struct Tenant {
+  let group: MemoryGroup
+  let results: Recent
+  /// Holds the group, but not the shrinker.
+  private let registration: ShrinkerRegistration
+
+  init(named name: String) throws(SlabError) {
+    group = try MemoryGroup.root.makeChild(named: name, max: 1 << 20)
+    results = Recent()
+    registration = try group.register(results)
   }
 }
 // end
@@ -228,6 +239,31 @@ extension Snippets {
       try nodes.destroy()
     }
 
+    @Test func handlesOfATenant() throws {
+      let cache = try SlabCache<Entry>(named: "guide-entry")
+      let tenant = try Tenant(named: "guide-6")
+      for number in 0..<10_000 {
+        tenant.results.add(try cache.allocate(Entry(number: number), in: tenant.group))
+      }
+      #expect(tenant.results.countObjects() > 100 && tenant.group.isOnline)
+      try tenant.group.close()
+    }
+
+    @Test func handlesInAFunction() throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-7", max: 1 << 20)
+      let cache = try SlabCache<Entry>(named: "guide-entry")
+      // snippet
+      let recent = Recent()
+      let registration = try tenant.register(recent)
+      defer { withExtendedLifetime((recent, registration)) {} }
+      // end
+      for number in 0..<10_000 {
+        recent.add(try cache.allocate(Entry(number: number), in: tenant))
+      }
+      #expect(recent.countObjects() > 100)
+      try tenant.close()
+    }
+
     @Test func shrinkers() throws {
       let tenant = try MemoryGroup.root.makeChild(named: "guide-5", max: 1 << 20)
       let cache = try SlabCache<Entry>(named: "guide-entry")
@@ -241,31 +277,6 @@ extension Snippets {
       #expect(recent.countObjects() > 100)
       #expect(tenant.peak <= 1 << 20)
       withExtendedLifetime((registration, recent)) {}
-      try tenant.close()
-    }
-
-    @Test func readers() throws {
-      struct Published { var total = 3 }
-      let published = Published()
-      let tenant = try MemoryGroup.root.makeChild(named: "guide-6")
-      let nodes = try SlabCache<Node>(named: "guide-node-3")
-      // snippet
-      let total = RCU.read { published.total }
-      // end
-      #expect(total == 3)
-      let old = try nodes.allocate(Node(depth: 1), in: tenant)
-      // snippet
-      old.freeAfterGracePeriod()
-      RCU.barrier()
-      // end
-      #expect(throws: Never.self) { try nodes.destroy() }
-      // snippet
-      let users = try SlabTable<String, User>(named: "users")
-      try users.insert(User(number: 7), forKey: "token", in: tenant)
-      let number = users.withValue(forKey: "token") { $0.number }
-      // end
-      #expect(number == 7)
-      users.removeAll()
       try tenant.close()
     }
   }
