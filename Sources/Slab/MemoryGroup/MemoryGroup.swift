@@ -20,7 +20,8 @@ public struct MemoryGroup: Sendable {
     self.handle = handle
   }
 
-  /// The root group of the shared allocator: what is allocated in it is charged to nobody.
+  /// The root group of the shared allocator: what is allocated in it is charged to nobody. It is always
+  /// online and has no limit. O(1) but for its first use, which may make the shared allocator.
   public static let root = SlabAllocator.shared.rootGroup
 
   var allocator: Allocator { handle.allocator.core }
@@ -30,10 +31,11 @@ extension MemoryGroup: Hashable {
   /// Whether both are the same group. O(1).
   public static func == (left: MemoryGroup, right: MemoryGroup) -> Bool { left.core == right.core }
 
+  /// Hashes the identity of the group, not its name. O(1).
   public func hash(into hasher: inout Hasher) { hasher.combine(core.address) }
 }
 
 extension MemoryGroup: CustomStringConvertible {
-  /// The group's path.
+  /// The group's path. O(depth), no lock.
   public var description: String { path }
 }

@@ -44,6 +44,7 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     SharedHeap.free(UInt(bitPattern: start))
   }
 
+  /// Whether the array has no element. O(1).
   public var isEmpty: Bool { count == 0 }
 
   /// Elements that can be added without another block. O(1).

@@ -39,7 +39,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
     core = handle.root
   }
 
-  /// The name that it was made with.
+  /// The name that it was made with. O(1).
   public var name: String { handle.name }
 
   /// Ends the cache now: no copy of it allocates any more, and its name can be used again at once.

@@ -2,8 +2,10 @@ internal import SlabCore
 
 /// How the objects of a cache are kept.
 public struct SlabCacheOptions: OptionSet, Sendable {
+  /// A bit for each option; which bit is which may change in a later version.
   public let rawValue: UInt8
 
+  /// The options of some bits; bits that stand for no option are ignored. O(1).
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Objects on cache lines of their own, as far as their size allows (`SLAB_HWCACHE_ALIGN`): against
