@@ -61,7 +61,7 @@ import Testing
     for code in compiled.subtracting(shown.map(\.code)) {
       Issue.record("compiled, and in no text:\n\(code)")
     }
-    #expect(shown.count >= 30)
+    #expect(shown.count >= 50)
   }
 
   @Test(arguments: ["swift", "sh", "text"])

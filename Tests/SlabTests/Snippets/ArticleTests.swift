@@ -1,10 +1,11 @@
-// The article about costs has a row for every public call: its rows are compared with the declarations.
+// Articles that list what the sources have are compared with them: a row for every public call in that
+// about costs, and in that about errors no line that the process never ends with.
 
 import Foundation
 import SlabTestSupport
 import Testing
 
-@Suite(.inTurn) struct CostTests {
+@Suite(.inTurn) struct ArticleTests {
   private static let sources = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "../../../Sources/Slab").standardized
 
@@ -84,6 +85,30 @@ import Testing
     #expect(declared.subtracting(rows).sorted() == [], "without a row")
     #expect(rows.subtracting(declared).sorted() == [], "without a declaration")
     #expect(declared.count >= 100)
+  }
+
+  /// The article about errors has the lines that end the process: each stands in the sources.
+  @Test func everyFatalLineIsOne() throws {
+    var sources = ""
+    let files = try #require(
+      FileManager.default.enumerator(
+        at: Self.sources.appending(path: ".."), includingPropertiesForKeys: nil))
+    for case let file as URL in files where file.pathExtension == "swift" {
+      sources += try String(contentsOf: file, encoding: .utf8)
+    }
+    let article = try CodeBlocks.lines(
+      of: Self.sources.appending(path: "Slab.docc/ErrorsAndContract.md"))
+    var count = 0
+    for row in article {
+      guard row.hasPrefix("| `"), let cell = row.dropFirst(2).split(separator: "|").first else {
+        continue
+      }
+      for match in cell.matches(of: /`([^`]+)`/) {
+        count += 1
+        #expect(sources.contains("fatal(\"\(match.1)\")"), "no such line: \(match.1)")
+      }
+    }
+    #expect(count >= 14)
   }
 
   @Test func declarationsAreFound() {
