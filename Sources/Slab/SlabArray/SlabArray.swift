@@ -1,7 +1,7 @@
 internal import SlabCore
 internal import SlabPlatform
 
-/// A growable array whose elements are charged to a group, and may be such as cannot be copied.
+/// A growable array whose elements are charged to a group, and need not be copyable.
 ///
 /// Like an `Array`, but it grows only as far as its group's limit allows: operations that add elements
 /// throw `SlabError`. Where one element is added, the array is then as it was; `append(contentsOf:)` and

@@ -13,7 +13,8 @@ public struct SlabCacheOptions: OptionSet, Sendable {
   public static let hardwareCacheAligned = SlabCacheOptions(rawValue: 1 << 0)
   /// To read-side sections the memory of an object stays an object of this cache, though perhaps
   /// another one (`SLAB_TYPESAFE_BY_RCU`): slabs go back only after a grace period, objects are used
-  /// again at once.
+  /// again at once. On its own of little use, since a public cache has no constructor: `SlabTable` is made of
+  /// such objects.
   public static let typeSafe = SlabCacheOptions(rawValue: 1 << 1)
 
   /// Free objects are filled with a pattern that is checked when they are handed out (`SLAB_POISON`):
