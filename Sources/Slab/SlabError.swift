@@ -100,6 +100,8 @@ extension SlabError {
 }
 
 extension SlabError: CustomStringConvertible {
+  /// One line for people, which names the group and the sizes where there are any. Not to be parsed: its
+  /// text may change in any version. O(length), in the language's heap.
   public var description: String {
     switch self {
     case .outOfMemory(let group, let bytes):

@@ -44,14 +44,26 @@ enum CurrentGroup {
 }
 
 extension MemoryGroup {
-  /// The group that is in effect here: that of the innermost `with`, else the root group.
+  /// The group that is in effect here: that of the innermost `with`, else the root group of the shared
+  /// allocator. It may have ended in the meantime. O(task-locals that are bound here); takes no lock,
+  /// charges nobody.
   public static var inEffect: MemoryGroup { CurrentGroup.handle.map { MemoryGroup($0) } ?? .root }
 
   /// Runs a body in which allocations that name no group are charged to this one, in a task or on a
   /// thread.
   ///
-  /// Tasks that the body makes inherit it, `Task.detached` and blocks for Dispatch or other threads do
-  /// not. O(1); two small allocations of the runtime's where it has no task.
+  /// Tasks that the body makes inherit it, and hold the group; `Task.detached` and blocks for Dispatch or
+  /// other threads do not. O(1), no lock; two small allocations of the runtime's where it has no task.
+  ///
+  /// The group need not be online: if it is closed, now or while the body runs, allocations that name no
+  /// group throw `.groupOffline` or return `nil`, and nobody else is charged for them. If it is a group of
+  /// another allocator than a cache's, allocations from that cache are charged to nobody.
+  ///
+  /// - Parameters:
+  ///   - group: who is charged.
+  ///   - body: runs once, on this thread.
+  /// - Returns: what the body returns.
+  /// - Throws: what the body throws, and nothing else.
   public static func with<Result: ~Copyable, Failure: Error>(
     _ group: MemoryGroup, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -62,7 +74,8 @@ extension MemoryGroup {
     return try result.take()!.get()
   }
 
-  /// The same for a body that suspends: the group is in effect on whichever thread it goes on.
+  /// The same for a body that suspends: the group is in effect on whichever thread it goes on. O(1), no
+  /// lock; waits for nothing but the body.
   public static func with<Result: ~Copyable, Failure: Error>(
     _ group: MemoryGroup, _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {

@@ -28,8 +28,9 @@ extension MemoryGroup {
       public let name: String
       /// Bytes of an object.
       public let objectSize: Int
-      /// Objects that users have, and all that the slabs can hold.
+      /// Objects that users have; those in sheaves are free.
       public let objectsInUse: Int
+      /// Objects that its slabs have room for, in use or free.
       public let objectsTotal: Int
       /// Bytes of its slabs.
       public let slabBytes: Int
@@ -38,7 +39,8 @@ extension MemoryGroup {
     }
   }
 
-  /// The figures of now. O(caches and children), under short locks.
+  /// The figures of now. O(caches × CPUs + children); takes short locks, for a few caches or children
+  /// at a time; makes no system call.
   public var statistics: Statistics {
     let current = current
     let below = allocator.bytesBelow(core)

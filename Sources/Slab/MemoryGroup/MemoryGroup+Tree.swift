@@ -46,14 +46,16 @@ extension MemoryGroup {
     MemoryGroup(GroupHandle(adopting: child, parent: handle, allocator: handle.allocator))
   }
 
-  /// The name that it was made with; that of the root group is empty.
+  /// The name that it was made with; that of the root group is empty. O(1): a copy of it; no lock. It stays
+  /// when the group has ended.
   public var name: String { core.name }
 
   /// The names from the root group's children down, each behind a slash; `/` for the root group.
-  /// O(depth).
+  /// O(depth), no lock.
   public var path: String { core.path }
 
-  /// The group above; `nil` for the root group.
+  /// The group above; `nil` for the root group. O(1), no lock. A group's handle holds its parent's, so it
+  /// is there also when both have ended.
   public var parent: MemoryGroup? { handle.parent.map { MemoryGroup($0) } }
 
   /// Groups below this one that are online, and those that have ended but still exist

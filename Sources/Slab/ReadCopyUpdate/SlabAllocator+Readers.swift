@@ -41,10 +41,11 @@ extension SlabAllocator {
   }
 
   /// Waits until every section that is open now has ended. One membarrier, and as long as the sections
-  /// last. Blocks the thread; not inside a section.
+  /// last. O(CPUs). Blocks the thread; not inside a section.
   public func synchronize() { core.synchronize() }
 
-  /// The same without blocking the thread: a worker of the allocator's resumes the task.
+  /// The same without blocking the thread: a worker of the allocator's resumes the task. As
+  /// `RCU.synchronize`.
   public func synchronize() async {
     await unsafe withUnsafeContinuation { continuation in
       DeferredClosure.call({ unsafe continuation.resume() }, after: core)

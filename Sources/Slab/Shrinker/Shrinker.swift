@@ -55,7 +55,8 @@ public final class ShrinkerRegistration: Sendable {
 }
 
 extension MemoryGroup {
-  /// Asks a shrinker for memory from now on, whenever this group is at its limits or one above it is.
+  /// Asks a shrinker for memory from now on, whenever this group is at its limits or one above it is. O(1);
+  /// takes a short lock; nobody is charged. In its calls the group in effect is that of the allocation.
   ///
   /// - Parameters:
   ///   - shrinker: is not held.

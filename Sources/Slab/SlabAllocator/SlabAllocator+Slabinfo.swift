@@ -1,10 +1,17 @@
 internal import SlabCore
 
 extension SlabAllocator {
-  /// The text of `/proc/slabinfo`, version 2.1, for this allocator. O(root caches).
+  /// The text of `/proc/slabinfo`, version 2.1, for this allocator. O(caches × CPUs), however many groups
+  /// use them. Takes a short lock for each line, waits for nobody and charges nobody; the text is in the
+  /// language's heap. A cache that is there all the while is in it exactly once.
+  ///
+  /// - Throws: `.outOfMemory`.
   public func slabinfo() throws(SlabError) -> String { try text(of: nil) }
 
-  /// The same for the child caches of a group, under their roots' names. O(caches of the group).
+  /// The same for the child caches of a group, under their roots' names. O(caches of the group). The group
+  /// must be of this allocator.
+  ///
+  /// - Throws: `.outOfMemory`.
   public func slabinfo(of group: MemoryGroup) throws(SlabError) -> String {
     try text(of: group)
   }

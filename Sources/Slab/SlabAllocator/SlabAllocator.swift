@@ -34,7 +34,7 @@ public struct SlabAllocator: Sendable {
     /// error, and again after each doubling. 10 s at first.
     public var stallNanoseconds: UInt64 = 10_000_000_000
 
-    /// The configuration of the shared allocator, unless the program makes that with another one.
+    /// The defaults: 64 GiB of addresses, one worker, `.reparent`, the present rules, nothing merged. O(1).
     public init() {}
   }
 
@@ -58,17 +58,20 @@ public struct SlabAllocator: Sendable {
     handle = AllocatorHandle(core)
   }
 
-  /// The group that all others are below: it is always online and has no limit. What it allocates is
-  /// charged to nobody.
+  /// The group that all others are below: it is always online and has no limit. What is allocated in it is
+  /// charged to nobody. O(1), no lock.
   public var rootGroup: MemoryGroup {
     MemoryGroup(GroupHandle(adopting: core.rootGroup, parent: nil, allocator: handle))
   }
 
   /// Waits until everything that has ended so far is done, but for what live objects hold up. For
-  /// tests and tools.
+  /// tests and tools. Blocks the thread; waits for workers, deferred frees and open sections. Not inside a
+  /// section.
   public func waitUntilDrained() { core.waitUntilDrained() }
 
-  /// Gives all memory that is not in use back to the system. Makes system calls.
+  /// Gives all memory that is not in use back to the system. O(caches + free pages); a system call for each
+  /// run of free pages, short locks; waits for workers that are at work. Idle slabs of users' own caches
+  /// stay: see `SlabCache.shrink` and `MemoryGroup.reclaim`.
   public func trim() { core.trim() }
 
   /// Ends the allocator and gives all its addresses back; waits for its threads. Handles of its caches
@@ -81,6 +84,7 @@ public struct SlabAllocator: Sendable {
 }
 
 extension SlabAllocator: Equatable {
+  /// Whether both are the same allocator. O(1).
   public static func == (left: SlabAllocator, right: SlabAllocator) -> Bool {
     left.core == right.core
   }

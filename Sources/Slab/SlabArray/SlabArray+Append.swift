@@ -48,6 +48,7 @@ extension SlabArray where Element: ~Copyable {
   /// Puts an element before another one, or at the end. O(count).
   ///
   /// - Precondition: the index is one of `indices`, or `count`.
+  /// - Throws: what `reserveCapacity` throws; the array is as it was, the element is gone.
   public mutating func insert(_ element: consuming Element, at index: Int) throws(SlabError) {
     if index != count { checkIndex(index) }
     try growIfFull()

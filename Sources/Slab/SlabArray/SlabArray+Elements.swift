@@ -1,6 +1,7 @@
 // The elements that are there: one by one, and as spans.
 
 extension SlabArray where Element: ~Copyable {
+  /// The indices of the elements: from 0 up to `count`. O(1).
   public var indices: Range<Int> { 0..<count }
 
   /// An element. O(1).

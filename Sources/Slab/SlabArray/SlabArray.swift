@@ -1,11 +1,14 @@
 internal import SlabCore
 internal import SlabPlatform
 
-/// A growable array whose elements are charged to a group, and may be such as cannot be copied.
+/// A growable array whose elements are charged to a group, and need not be copyable.
 ///
-/// As an `Array`, but it grows only as far as its group's limit lets it: what makes room throws
-/// `SlabError`, and leaves the array as it was. Its storage is one block of the size classes
-/// (`size-…` in slabinfo), at most 4 MiB. Not copyable; it holds its group's handle.
+/// Like an `Array`, but it grows only as far as its group's limit allows: operations that add elements
+/// throw `SlabError`. Where one element is added, the array is then as it was; `append(contentsOf:)` keeps
+/// what it had added before it failed.
+///
+/// Its storage is one block of the size classes (`size-…` in slabinfo), at most 4 MiB. Not copyable; it
+/// holds its group's handle.
 @safe
 public struct SlabArray<Element: ~Copyable>: ~Copyable {
   /// Of a live block with room for `capacity` elements, the first `count` of which are initialised;
@@ -41,6 +44,7 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     SharedHeap.free(UInt(bitPattern: start))
   }
 
+  /// Whether the array has no element. O(1).
   public var isEmpty: Bool { count == 0 }
 
   /// Elements that can be added without another block. O(1).

@@ -10,7 +10,7 @@ public struct RawSlabCache: Sendable {
   @usableFromInline let core: Pointer<RootCache>
   @usableFromInline let handle: CacheHandle
 
-  /// Makes a cache for objects of one size. As `SlabCache.init`.
+  /// Makes a cache for objects of one size. O(caches); may lock and make system calls; nobody is charged.
   ///
   /// - Parameters:
   ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
@@ -19,6 +19,8 @@ public struct RawSlabCache: Sendable {
   ///   - alignment: in bytes, a power of two up to 4,096.
   ///   - options: see `SlabCacheOptions`.
   ///   - allocator: whose memory it is.
+  /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize`, `.invalidAlignment`, `.invalidOptions`,
+  ///   `.tooMany`, `.outOfMemory`.
   public init(
     named name: String, objectSize: Int, alignment: Int = 8, options: SlabCacheOptions = [],
     of allocator: SlabAllocator = .shared
@@ -29,12 +31,16 @@ public struct RawSlabCache: Sendable {
     core = handle.root
   }
 
-  /// The name that it was made with.
+  /// The name that it was made with. O(1).
   public var name: String { handle.name }
 
-  /// Allocates an object, uninitialised. As `SlabCache.allocate`.
+  /// Allocates an object, uninitialised. A restartable sequence when the group's cache is warm; else a
+  /// short lock, perhaps a new slab with a system call, perhaps reclaim at a limit. Never waits for an
+  /// ending.
   ///
-  /// - Parameter group: who is charged; the root group for nobody.
+  /// - Parameter group: who is charged, and above it up to the root group; the root group for nobody.
+  /// - Returns: the object, which `free` or `SlabAllocator.free` takes back.
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate(in group: MemoryGroup) throws(SlabError) -> UnsafeMutableRawPointer {
     do throws(AllocatorError) {
@@ -45,6 +51,8 @@ public struct RawSlabCache: Sendable {
   }
 
   /// The same with all bytes zero. O(object size) more.
+  ///
+  /// - Throws: as `allocate`.
   public func allocateZeroed(
     in group: MemoryGroup
   ) throws(SlabError) -> UnsafeMutableRawPointer {
@@ -64,14 +72,17 @@ public struct RawSlabCache: Sendable {
     SharedHeap.free(UInt(bitPattern: object), to: core)
   }
 
-  /// As `SlabCache.destroy`.
+  /// Ends the cache now, as `SlabCache.destroy`.
+  ///
+  /// - Throws: `.cacheBusy` with the number of live objects, and nothing has changed;
+  ///   `.cacheDestroyed`.
   public func destroy() throws(SlabError) { try handle.destroy() }
 
-  /// As `SlabCache.shrink`.
+  /// Drains the sheaf of the cache itself and gives its empty slabs back, as `SlabCache.shrink`.
   public func shrink() { core.cache.shrink() }
 
   /// How many empty slabs the cache and each of its children keep; 5 to 10 at first, by size. What
-  /// is above a new value goes back at the next `shrink`, or when the group goes offline.
+  /// is above a new value goes back at the next `shrink`, or when the group goes offline. O(1).
   public var minPartial: Int { core.minPartial }
 
   /// Changes `minPartial`. O(1).
@@ -83,7 +94,7 @@ public struct RawSlabCache: Sendable {
     }
   }
 
-  /// The most objects that a sheaf of the cache or of a child may hold on one CPU; 0 for none.
+  /// The most objects that a sheaf of the cache or of a child may hold on one CPU; 0 for none. O(1).
   public var sheafCapacity: Int { core.sheafCapacity }
 
   /// Changes `sheafCapacity`; sheaves that are larger are closed. O(children), with a fence for

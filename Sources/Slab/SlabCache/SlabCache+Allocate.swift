@@ -26,7 +26,9 @@ extension SlabCache where Object: ~Copyable {
   }
 
   /// The same, charged to the group that is in effect here: see `MemoryGroup.with`. A few nanoseconds
-  /// more.
+  /// more. If that group belongs to another allocator than the cache, nobody is charged.
+  ///
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate(_ value: consuming Object) throws(SlabError) -> Slot<Object> {
     let slot = Slot<Object>(uninitializedAt: try allocateMemory())

@@ -11,7 +11,9 @@ extension SlabCache where Object: ~Copyable {
   /// - Parameters:
   ///   - slots: the span to fill, for example of `SlabArray.append(count:initializingWith:)`.
   ///   - group: who is charged.
-  ///   - make: makes an object; called with 0, 1, 2 and so on.
+  ///   - make: makes an object; called with 0, 1, 2 and so on. Objects that were made before the call
+  ///     throws are ended again.
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`; the span is as it was.
   @inlinable
   public func allocate(
     filling slots: inout OutputSpan<Slot<Object>>, in group: MemoryGroup,
@@ -54,7 +56,8 @@ extension SlabCache where Object: ~Copyable {
     }
   }
 
-  /// Empties a span and frees the objects in it. O(count).
+  /// Empties a span and frees the objects in it, which may be of different caches and groups. O(count): a
+  /// sequence, or a turn of the cache's lock, for up to 128 objects of one cache; never waits for an ending.
   @inlinable
   public static func free(_ slots: inout OutputSpan<Slot<Object>>) {
     while !slots.isEmpty {

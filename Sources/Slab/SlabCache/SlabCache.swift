@@ -8,7 +8,10 @@ public import SlabPlatform
 ///     session.value.requests += 1
 ///
 /// A value is a handle, copied freely and used from any thread. The cache lives until `destroy`, or
-/// until no copy of it is left and its last object is freed: a slot needs no copy of its cache.
+/// until no copy of it is left and its last object is freed: a slot needs no copy of its cache. In a release
+/// build a local variable ends after its last use: keep a cache in a property.
+///
+/// The end of the last copy costs O(caches) and short locks, and may wake a worker. It waits for nothing.
 ///
 /// Not for objects of different sizes, for which there are `SlabArray` and `SlabBuffer`, nor for a
 /// handful of objects: a cache costs a page at least, and each group that uses it 1 KiB.
@@ -39,7 +42,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
     core = handle.root
   }
 
-  /// The name that it was made with.
+  /// The name that it was made with. O(1).
   public var name: String { handle.name }
 
   /// Ends the cache now: no copy of it allocates any more, and its name can be used again at once.

@@ -2,8 +2,10 @@ internal import SlabCore
 
 /// How the objects of a cache are kept.
 public struct SlabCacheOptions: OptionSet, Sendable {
+  /// A bit for each option; which bit is which may change in a later version.
   public let rawValue: UInt8
 
+  /// The options of some bits; bits that stand for no option are ignored. O(1).
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Objects on cache lines of their own, as far as their size allows (`SLAB_HWCACHE_ALIGN`): against
@@ -11,7 +13,8 @@ public struct SlabCacheOptions: OptionSet, Sendable {
   public static let hardwareCacheAligned = SlabCacheOptions(rawValue: 1 << 0)
   /// To read-side sections the memory of an object stays an object of this cache, though perhaps
   /// another one (`SLAB_TYPESAFE_BY_RCU`): slabs go back only after a grace period, objects are used
-  /// again at once.
+  /// again at once. On its own of little use, since a public cache has no constructor: `SlabTable` is made of
+  /// such objects.
   public static let typeSafe = SlabCacheOptions(rawValue: 1 << 1)
 
   /// Free objects are filled with a pattern that is checked when they are handed out (`SLAB_POISON`):

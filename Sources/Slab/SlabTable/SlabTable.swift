@@ -86,7 +86,7 @@ public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendab
     core.unmapArrays()
   }
 
-  /// The name that it was made with.
+  /// The name that it was made with. O(1).
   public var name: String { core.cache.name }
 
   /// Entries of the table. Exact if nobody changes it. O(1), no lock.

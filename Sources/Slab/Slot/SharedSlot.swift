@@ -83,7 +83,14 @@ extension SharedSlot: @unchecked Sendable where Value: Sendable & ~Copyable {
 }
 
 extension SlabCache where Object: ~Copyable {
-  /// Allocates an object for several owners, charged to a group. As `allocate(_:in:)`.
+  /// Allocates an object for several owners, charged to a group, and above it up to the root group, until
+  /// the last owner ends. Costs as `allocate(_:in:)`.
+  ///
+  /// - Parameters:
+  ///   - value: what the object is to be; if the call throws it is gone.
+  ///   - group: who is charged.
+  /// - Returns: the first owner.
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate<Value: ~Copyable>(
     sharing value: consuming Value, in group: MemoryGroup
@@ -91,7 +98,9 @@ extension SlabCache where Object: ~Copyable {
     unsafe SharedSlot(owning: try allocate(Shared(value), in: group).leak())
   }
 
-  /// The same, charged to the group that is in effect here.
+  /// The same, charged to the group that is in effect here: see `MemoryGroup.with`.
+  ///
+  /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate<Value: ~Copyable>(
     sharing value: consuming Value

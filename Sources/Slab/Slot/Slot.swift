@@ -38,7 +38,8 @@ public struct Slot<Object: ~Copyable>: ~Copyable {
     @inline(__always) _modify { yield unsafe &pointer.pointee }
   }
 
-  /// Moves the object out and frees its memory. As a free.
+  /// Moves the object out and frees its memory: a restartable sequence, or a short lock; never waits for an
+  /// ending. The group is uncharged by the page, when slabs go back.
   @inlinable @inline(__always)
   public consuming func take() -> Object {
     // SAFETY: the object is initialised; its memory is freed as uninitialised.

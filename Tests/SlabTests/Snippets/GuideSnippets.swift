@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 struct Node: ~Copyable {
-  let depth: Int
+  var depth: Int
 }
 
 struct Pool: ~Copyable {
@@ -24,10 +24,6 @@ struct Link: ~Copyable {
 struct Entry: ~Copyable {
   let number: Int
   let payload = [64 of UInt64](repeating: 0)
-}
-
-struct User: ~Copyable {
-  let number: Int
 }
 
 // snippet
@@ -53,196 +49,235 @@ final class Recent: Shrinker {
 }
 // end
 
-@Suite(.inTurn, .serialized) struct GuideSnippets {
-  @Test func gettingStarted() async throws {
-    // snippet
-    let sessions = try SlabCache<Session>(named: "session")
-    // end
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-1", max: 1 << 20)
-    // snippet
-    var session = try sessions.allocate(Session(user: 42), in: tenant)
-    session.value.requests += 1
-    // end
-    var users: [UInt64] = []
-    // snippet
-    try MemoryGroup.with(tenant) {
-      let other = try sessions.allocate(Session(user: 43))
-      users.append(other.value.user)
-    }
-    // end
-    #expect(users == [43])
-    let poor = try tenant.makeChild(named: "poor", max: 0)
-    var pages = SlabArray<[4096 of UInt8]>(in: poor)
-    var refusal = ""
-    // snippet
-    do throws(SlabError) {
-      try pages.append([4096 of UInt8](repeating: 0))
-    } catch {
-      refusal = "\(error)"
-    }
-    // end
-    #expect(refusal.hasPrefix("group /guide-1/poor: "))
-    // snippet
-    try tenant.close()
-    _ = consume session
-    await tenant.drained()
-    // end
-    #expect(tenant.current == 0)
-    try sessions.destroy()
-  }
+// snippet
+struct Tenant {
+  let group: MemoryGroup
+  let results: Recent
+  /// Holds the group, but not the shrinker.
+  private let registration: ShrinkerRegistration
 
-  @Test func tenant() throws {
-    // snippet
-    let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
-    // end
-    try tenant.close()
+  init(named name: String) throws(SlabError) {
+    group = try MemoryGroup.root.makeChild(named: name, max: 1 << 20)
+    results = Recent()
+    registration = try group.register(results)
   }
+}
+// end
 
-  @Test func typedCaches() throws {
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-2")
-    let nodes = try SlabCache<Node>(named: "guide-node")
-    // snippet
-    let parsed = try nodes.allocate(Node(depth: 1), in: tenant)
-    let depth = parsed.value.depth
-    let node = parsed.take()  // moved out; the memory is free
-    // end
-    #expect(depth == node.depth)
-    let links = try SlabCache<Link>(named: "guide-link")
-    let last = try links.allocate(Link(number: 2, next: nil), in: tenant)
-    let first2 = try links.allocate(Link(number: 1, next: last), in: tenant)
-    #expect(first2.value.number == 1)
-    do {
+extension Snippets {
+  @Suite struct GuideSnippets {
+    @Test func gettingStarted() async throws {
       // snippet
-      let pool = try SlabCache<Shared<Pool>>(named: "pool")
-      let first = try pool.allocate(sharing: Pool(size: 4), in: tenant)
-      let second = first.share()
+      let sessions = try SlabCache<Session>(named: "session")
       // end
-      #expect(second.value.size == 4)
-    }
-    // snippet
-    let maybe = nodes.allocateIfPossible(in: tenant) { Node(depth: 2) }
-    // end
-    expectNil(maybe, false)
-    // snippet
-    var batch = SlabArray<Slot<Node>>(in: tenant)
-    try batch.reserveCapacity(100)
-    try batch.append(count: 100) { span throws(SlabError) in
-      try nodes.allocate(filling: &span, in: tenant) { Node(depth: $0) }
-    }
-    // end
-    #expect(batch.count == 100 && batch[99].value.depth == 99)
-  }
-
-  @Test func storage() throws {
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-3")
-    // snippet
-    var samples = SlabArray<Double>(in: tenant)
-    try samples.append(contentsOf: [1, 2, 3])
-    samples[0] = 4
-    let sum = samples.indices.reduce(0) { $0 + samples[$1] }
-    // end
-    #expect(sum == 9)
-    // snippet
-    var reply = try SlabBuffer(capacity: 1016, in: tenant)
-    reply.append { bytes in for byte in "ok".utf8 { bytes.append(byte) } }
-    // end
-    #expect(reply.byteCount == 2)
-  }
-
-  @Test func groups() async throws {
-    // snippet
-    let plan = try MemoryGroup.root.makeChild(named: "plan-basic", max: 64 << 20)
-    let customer = try plan.makeChild(named: "customer-7", max: 16 << 20, high: 12 << 20)
-    // end
-    // snippet
-    try customer.setMax(8 << 20)
-    let freed = customer.reclaim(bytes: 1 << 20)
-    // end
-    #expect(freed == 0)
-    var names: [String] = []
-    let buffer = try SlabBuffer(zeroed: 100, in: customer)
-    // snippet
-    let figures = customer.statistics
-    for cache in figures.caches { names.append(cache.name) }
-    let parts =
-      figures.objects + figures.freeInSlabs + figures.inherited + figures.unused + figures.below
-    // end
-    #expect(parts == customer.current && names == ["size-112"] && buffer.byteCount == 100)
-    let alarm = Task {
-      var alarms: [Int] = []
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-1", max: 1 << 20)
       // snippet
-      for await events in customer.eventUpdates where events.oom > 0 {
-        alarms.append(events.oom)
-        break
+      var session = try sessions.allocate(Session(user: 42), in: tenant)
+      session.value.requests += 1
+      // end
+      var users: [UInt64] = []
+      // snippet
+      try MemoryGroup.with(tenant) {
+        let other = try sessions.allocate(Session(user: 43))
+        users.append(other.value.user)
       }
       // end
-      return alarms
+      #expect(users == [43])
+      let poor = try tenant.makeChild(named: "poor", max: 0)
+      var pages = SlabArray<[4096 of UInt8]>(in: poor)
+      var refusal = ""
+      // snippet
+      do throws(SlabError) {
+        try pages.append([4096 of UInt8](repeating: 0))
+      } catch {
+        refusal = "\(error)"
+      }
+      // end
+      #expect(refusal.hasPrefix("group /guide-1/poor: "))
+      // snippet
+      try tenant.close()
+      _ = consume session
+      await tenant.drained()
+      // end
+      #expect(tenant.current == 0)
+      await poor.drained()
+      try sessions.destroy()
     }
-    let isOver = Mutex(false)
-    async let alarms = {
-      let alarms = await alarm.value
-      isOver.withLock { $0 = true }
-      return alarms
-    }()
-    while !isOver.withLock({ $0 }) {
-      var held = SlabArray<SlabBuffer>(in: .root)
-      while let buffer = try? SlabBuffer(zeroed: 1 << 20, in: customer) { try held.append(buffer) }
-      #expect(held.count == 7)
-      await Task.yield()
-    }
-    #expect(await alarms.count == 1)
-  }
 
-  @Test func endings() async throws {
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-4")
-    let nodes = try SlabCache<Node>(named: "guide-node-2")
-    // snippet
-    let request = try tenant.makeChild(named: "request-1")
-    for depth in 0..<1000 {
-      _ = unsafe try nodes.allocate(Node(depth: depth), in: request).leak()
+    @Test func tenant() throws {
+      // snippet
+      let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
+      // end
+      #expect(tenant.path == "/tenant-1")
+      try tenant.close()
     }
-    // SAFETY: the nodes were leaked, and nobody has them any more.
-    unsafe try request.discard()
-    // end
-    await request.drained()
-    #expect(request.current == 0)
-  }
 
-  @Test func shrinkers() throws {
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-5", max: 1 << 20)
-    let cache = try SlabCache<Entry>(named: "guide-entry")
-    // snippet
-    let recent = Recent()
-    let registration = try tenant.register(recent)
-    for number in 0..<10_000 {
-      recent.add(try cache.allocate(Entry(number: number), in: tenant))
+    @Test func typedCaches() async throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-2")
+      let nodes = try SlabCache<Node>(named: "guide-node")
+      // snippet
+      let parsed = try nodes.allocate(Node(depth: 1), in: tenant)
+      let depth = parsed.value.depth
+      let node = parsed.take()  // moved out; the memory is free
+      // end
+      #expect(depth == node.depth)
+      let links = try SlabCache<Link>(named: "guide-link")
+      do {
+        let last = try links.allocate(Link(number: 2, next: nil), in: tenant)
+        let first = try links.allocate(Link(number: 1, next: last), in: tenant)
+        #expect(first.value.number == 1)
+      }
+      do {
+        // snippet
+        let pool = try SlabCache<Shared<Pool>>(named: "pool")
+        let first = try pool.allocate(sharing: Pool(size: 4), in: tenant)
+        let second = first.share()
+        // end
+        #expect(second.value.size == 4)
+        _ = consume first
+        _ = consume second
+        try pool.destroy()
+      }
+      // snippet
+      let maybe = nodes.allocateIfPossible(in: tenant) { Node(depth: 2) }
+      // end
+      #expect(maybe?.take().depth == 2)
+      // snippet
+      var batch = SlabArray<Slot<Node>>(in: tenant)
+      try batch.reserveCapacity(100)
+      try batch.append(count: 100) { span throws(SlabError) in
+        try nodes.allocate(filling: &span, in: tenant) { Node(depth: $0) }
+      }
+      // end
+      #expect(batch.count == 100 && batch[99].value.depth == 99)
+      batch.removeAll()
+      _ = consume batch
+      try tenant.close()
+      await tenant.drained()
+      try links.destroy()
+      try nodes.destroy()
     }
-    // end
-    #expect(recent.countObjects() > 100)
-    #expect(tenant.peak <= 1 << 20)
-    withExtendedLifetime(registration) {}
-  }
 
-  @Test func readers() throws {
-    struct Published { var total = 3 }
-    let published = Published()
-    let tenant = try MemoryGroup.root.makeChild(named: "guide-6")
-    let nodes = try SlabCache<Node>(named: "guide-node-3")
-    // snippet
-    let total = RCU.read { published.total }
-    // end
-    #expect(total == 3)
-    let old = try nodes.allocate(Node(depth: 1), in: tenant)
-    // snippet
-    old.freeAfterGracePeriod()
-    RCU.barrier()
-    // end
-    #expect(throws: Never.self) { try nodes.destroy() }
-    // snippet
-    let users = try SlabTable<String, User>(named: "users")
-    try users.insert(User(number: 7), forKey: "token", in: tenant)
-    let number = users.withValue(forKey: "token") { $0.number }
-    // end
-    #expect(number == 7)
+    @Test func storage() throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-3")
+      // snippet
+      var samples = SlabArray<Double>(in: tenant)
+      try samples.append(contentsOf: [1, 2, 3])
+      samples[0] = 4
+      let sum = samples.indices.reduce(0) { $0 + samples[$1] }
+      // end
+      #expect(sum == 9)
+      // snippet
+      var reply = try SlabBuffer(capacity: 1016, in: tenant)
+      reply.append { bytes in for byte in "ok".utf8 { bytes.append(byte) } }
+      // end
+      #expect(reply.byteCount == 2)
+      try tenant.close()
+    }
+
+    @Test func groups() async throws {
+      // snippet
+      let plan = try MemoryGroup.root.makeChild(named: "plan-basic", max: 64 << 20)
+      let customer = try plan.makeChild(named: "customer-7", max: 16 << 20, high: 12 << 20)
+      // end
+      // snippet
+      try customer.setMax(8 << 20)
+      let freed = customer.reclaim(bytes: 1 << 20)
+      // end
+      #expect(freed == 0)
+      var names: [String] = []
+      let buffer = try SlabBuffer(zeroed: 100, in: customer)
+      // snippet
+      let figures = customer.statistics
+      for cache in figures.caches { names.append(cache.name) }
+      let parts =
+        figures.objects + figures.freeInSlabs + figures.inherited + figures.unused + figures.below
+      // end
+      #expect(parts == customer.current && names == ["size-112"] && buffer.byteCount == 100)
+      let alarm = Task {
+        var alarms: [Int] = []
+        // snippet
+        for await events in customer.eventUpdates where events.oom > 0 {
+          alarms.append(events.oom)
+          break
+        }
+        // end
+        return alarms
+      }
+      let isOver = Mutex(false)
+      async let alarms = {
+        let alarms = await alarm.value
+        isOver.withLock { $0 = true }
+        return alarms
+      }()
+      while !isOver.withLock({ $0 }) {
+        var held = SlabArray<SlabBuffer>(in: .root)
+        while let buffer = try? SlabBuffer(zeroed: 1 << 20, in: customer) {
+          try held.append(buffer)
+        }
+        #expect(held.count == 7)
+        await Task.yield()
+      }
+      #expect(await alarms.count == 1)
+      try plan.close()
+    }
+
+    @Test func endings() async throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-4")
+      let nodes = try SlabCache<Node>(named: "guide-node-2")
+      // snippet
+      let request = try tenant.makeChild(named: "request-1")
+      for depth in 0..<1000 {
+        _ = unsafe try nodes.allocate(Node(depth: depth), in: request).leak()
+      }
+      // SAFETY: the nodes were leaked, and nobody has them any more.
+      unsafe try request.discard()
+      // end
+      await request.drained()
+      #expect(request.current == 0)
+      try tenant.close()
+      try nodes.destroy()
+    }
+
+    @Test func handlesOfATenant() throws {
+      let cache = try SlabCache<Entry>(named: "guide-entry")
+      let tenant = try Tenant(named: "guide-6")
+      for number in 0..<10_000 {
+        tenant.results.add(try cache.allocate(Entry(number: number), in: tenant.group))
+      }
+      #expect(tenant.results.countObjects() > 100 && tenant.group.isOnline)
+      try tenant.group.close()
+    }
+
+    @Test func handlesInAFunction() throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-7", max: 1 << 20)
+      let cache = try SlabCache<Entry>(named: "guide-entry")
+      // snippet
+      let recent = Recent()
+      let registration = try tenant.register(recent)
+      defer { withExtendedLifetime((recent, registration)) {} }
+      // end
+      for number in 0..<10_000 {
+        recent.add(try cache.allocate(Entry(number: number), in: tenant))
+      }
+      #expect(recent.countObjects() > 100)
+      try tenant.close()
+    }
+
+    @Test func shrinkers() throws {
+      let tenant = try MemoryGroup.root.makeChild(named: "guide-5", max: 1 << 20)
+      let cache = try SlabCache<Entry>(named: "guide-entry")
+      // snippet
+      let recent = Recent()
+      let registration = try tenant.register(recent)
+      for number in 0..<10_000 {
+        recent.add(try cache.allocate(Entry(number: number), in: tenant))
+      }
+      // end
+      #expect(recent.countObjects() > 100)
+      #expect(tenant.peak <= 1 << 20)
+      withExtendedLifetime((registration, recent)) {}
+      try tenant.close()
+    }
   }
 }

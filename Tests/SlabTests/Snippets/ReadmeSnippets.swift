@@ -12,24 +12,28 @@ struct Session: ~Copyable {
 }
 // end
 
-@Suite(.inTurn) struct ReadmeSnippets {
-  @Test func example() throws {
-    // snippet
-    let sessions = try SlabCache<Session>(named: "session")
-    let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
+extension Snippets {
+  @Suite struct ReadmeSnippets {
+    @Test func example() async throws {
+      // snippet
+      let sessions = try SlabCache<Session>(named: "session")
+      let tenant = try MemoryGroup.root.makeChild(named: "tenant-1", max: 1 << 20)
 
-    var session = try sessions.allocate(Session(user: 42), in: tenant)  // a Slot: frees itself
-    session.value.requests += 1
-    print(tenant.current)  // 4096: one page, and the tenant's alone
+      var session = try sessions.allocate(Session(user: 42), in: tenant)  // a Slot: frees itself
+      session.value.requests += 1
+      print(tenant.current)  // 4096: one page, and the tenant's alone
 
-    try MemoryGroup.with(tenant) {  // in tasks as well
-      let other = try sessions.allocate(Session(user: 43))
-      print(other.value.user)
+      try MemoryGroup.with(tenant) {  // in tasks as well
+        let other = try sessions.allocate(Session(user: 43))
+        print(other.value.user)
+      }
+
+      try tenant.close()  // returns at once; frees go on working
+      // end
+      #expect(tenant.current == 4096)
+      #expect(session.take().requests == 1)
+      await tenant.drained()
+      try sessions.destroy()
     }
-
-    try tenant.close()  // returns at once; frees go on working
-    // end
-    #expect(tenant.current == 4096)
-    #expect(session.take().requests == 1)
   }
 }

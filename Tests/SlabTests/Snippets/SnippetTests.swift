@@ -1,5 +1,6 @@
-// Every piece of Swift in the README and in the articles is one that is compiled here: it equals,
-// but for its indentation, what stands between `// snippet` and `// end` in a file of this folder.
+// Every piece of Swift in a text for readers is compiled, and run, by a test in this folder: it equals,
+// but for its indentation, what stands there between `// snippet` and `// end`. The texts are all files
+// in Markdown and the documentation comments of the library.
 
 import Foundation
 import SlabTestSupport
@@ -9,57 +10,95 @@ import Testing
   private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
   private static let package = folder.appending(path: "../../..").standardized
 
-  /// The documents: README.md and the articles.
-  private static func documents() throws -> [URL] {
-    let articles = package.appending(path: "Sources/Slab/Slab.docc")
-    let files = try FileManager.default.contentsOfDirectory(
-      at: articles, includingPropertiesForKeys: nil)
-    return files.filter { $0.pathExtension == "md" } + [package.appending(path: "README.md")]
+  /// The files below some folders that have an ending.
+  private static func files(below folders: [String], ending: String) throws -> [URL] {
+    var files: [URL] = []
+    for folder in folders {
+      let folder = package.appending(path: folder)
+      let all = try #require(
+        FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
+      for case let file as URL in all
+      where file.pathExtension == ending && !file.path.contains("/.build/") { files.append(file) }
+    }
+    return files
   }
 
-  /// Blocks of lines from one that `begins` to one that `ends`, without both and without the
-  /// indentation that all have.
-  private static func blocks(of file: URL, from begins: String, to ends: String) throws -> [String]
-  {
-    var blocks: [String] = []
-    var lines: [Substring]?
-    for line in try String(contentsOf: file, encoding: .utf8)
-      .split(separator: "\n", omittingEmptySubsequences: false)
-    {
-      let text = line.trimmingPrefix(while: { $0 == " " })
-      if lines == nil {
-        if text == begins { lines = [] }
-      } else if text == ends {
-        blocks.append(unindented(lines!))
-        lines = nil
-      } else {
-        lines!.append(line)
+  /// The pieces of all texts, each with the place that it stands in; and the problems.
+  private static func readTexts() throws -> (swift: [(text: String, code: String)], [String]) {
+    var swift: [(text: String, code: String)] = []
+    var problems: [String] = []
+    func add(_ blocks: CodeBlocks, _ file: URL) {
+      let name = file.lastPathComponent
+      swift += blocks.swift.map { (name, $0) }
+      problems += blocks.problems.map { "\(name): \($0)" }
+    }
+    let documents = try files(
+      below: ["docs", "Model", "Benchmarks", "Examples", "Sources"], ending: "md")
+    for file in documents + [package.appending(path: "README.md")] {
+      add(CodeBlocks(in: try CodeBlocks.lines(of: file)), file)
+    }
+    for file in try files(below: ["Sources/Slab"], ending: "swift") {
+      for comment in CodeBlocks.comments(in: try CodeBlocks.lines(of: file)) {
+        add(CodeBlocks(in: comment, readsIndentedCode: true), file)
       }
     }
-    #expect(lines == nil, "\(file.lastPathComponent): a block without an end")
-    return blocks
-  }
-
-  private static func unindented(_ lines: [Substring]) -> String {
-    let depth = lines.filter { !$0.isEmpty }.map { $0.prefix { $0 == " " }.count }.min() ?? 0
-    return lines.map { $0.dropFirst(depth) }.joined(separator: "\n")
+    return (swift, problems)
   }
 
   @Test func everySnippetIsCompiled() throws {
     var compiled: Set<String> = []
-    for file in try FileManager.default.contentsOfDirectory(
-      at: Self.folder, includingPropertiesForKeys: nil)
-    {
-      compiled.formUnion(try Self.blocks(of: file, from: "// snippet", to: "// end"))
+    for file in try Self.files(below: ["Tests/SlabTests/Snippets"], ending: "swift") {
+      let snippets = CodeBlocks.snippets(in: try CodeBlocks.lines(of: file))
+      compiled.formUnion(
+        try #require(snippets, "\(file.lastPathComponent): a snippet without an end"))
     }
-    var count = 0
-    for document in try Self.documents() {
-      for snippet in try Self.blocks(of: document, from: "```swift", to: "```") {
-        count += 1
-        #expect(
-          compiled.contains(snippet), "\(document.lastPathComponent): not compiled:\n\(snippet)")
-      }
+    let (shown, problems) = try Self.readTexts()
+    #expect(problems == [])
+    for (text, code) in shown where !compiled.contains(code) {
+      Issue.record("\(text): not compiled:\n\(code)")
     }
-    #expect(count >= 20)
+    // What nobody is shown any more goes.
+    for code in compiled.subtracting(shown.map(\.code)) {
+      Issue.record("compiled, and in no text:\n\(code)")
+    }
+    #expect(shown.count >= 50)
+  }
+
+  @Test(arguments: ["swift", "sh", "text"])
+  func aFenceIsReadByItsLanguage(_ language: String) {
+    let blocks = CodeBlocks(in: ["text", "```\(language)", "  let one = 1", "```", "text"])
+    #expect(blocks.swift == (language == "swift" ? ["let one = 1"] : []))
+    #expect(blocks.problems == [])
+  }
+
+  @Test(arguments: [
+    "``` swift", "```swift ", "```", "````swift", "```Swift", "```swift x", "~~~swift", "```json",
+  ])
+  func otherFencesAreProblems(_ fence: String) {
+    #expect(CodeBlocks(in: [Substring(fence), "let one = 1", "```"]).problems.count == 1)
+  }
+
+  @Test(arguments: ["``` ", "````", "~~~", "  ```"])
+  func otherEndsAreProblems(_ end: String) {
+    #expect(CodeBlocks(in: ["```swift", "let one = 1", Substring(end)]).problems.count == 1)
+  }
+
+  @Test func aFenceWithoutAnEndIsAProblem() {
+    #expect(CodeBlocks(in: ["```swift", "let one = 1"]).problems.count == 1)
+  }
+
+  @Test func indentedCodeIsReadInComments() {
+    let comments = CodeBlocks.comments(in: [
+      "/// A cache.", "///", "///     let one = 1", "///", "///     let two = 2", "///",
+      "/// More.",
+      "struct S {", "  /// ```swift", "  /// let three = 3", "  /// ```",
+      "  /// - Parameter p: long",
+      "  ///     text that goes on.", "  func f() {}", "}",
+    ])
+    let blocks = comments.map { CodeBlocks(in: $0, readsIndentedCode: true) }
+    #expect(
+      blocks.map(\.swift) == [["let one = 1\n\nlet two = 2"], ["let three = 3"]])
+    #expect(blocks.allSatisfy { $0.problems.isEmpty })
+    #expect(CodeBlocks(in: ["Text.", "", "    let one = 1"]).problems.count == 1)
   }
 }
