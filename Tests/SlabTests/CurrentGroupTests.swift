@@ -191,20 +191,3 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
 private actor SharedActor {
   func isInEffect(_ group: MemoryGroup) -> Bool { MemoryGroup.inEffect == group }
 }
-
-/// Closed until it is opened.
-private actor Gate {
-  private var isOpen = false
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  func wait() async {
-    if isOpen { return }
-    await withCheckedContinuation { waiting.append($0) }
-  }
-
-  func open() {
-    isOpen = true
-    for continuation in waiting { continuation.resume() }
-    waiting = []
-  }
-}
