@@ -106,16 +106,17 @@ final class Kept: Sendable {
   /// A stream's closure runs in the task that takes the element, wherever it was made.
   @Test func streamsAreChargedToTheirConsumer() async throws {
     let kept = kept
-    let stream = MemoryGroup.with(groups[0]) {
-      AsyncStream {
+    let stream = try MemoryGroup.with(groups[0]) {
+      try kept.allocate()
+      return AsyncStream {
         await Task.yield()
         return (try? kept.allocate()) != nil
       }
     }
     #expect(await first(of: stream) == true)
-    expectKept([0, 0], of: 1)
+    expectKept([1, 0], of: 2)
     #expect(await MemoryGroup.with(groups[1]) { await first(of: stream) } == true)
-    expectKept([0, 1], of: 2)
+    expectKept([1, 1], of: 3)
   }
 
   private func first(of stream: AsyncStream<Bool>) async -> Bool? {
@@ -126,14 +127,18 @@ final class Kept: Sendable {
   /// The end of an object of an actor's: the root group, whether it runs in place or as a job.
   @Test func isolatedDeinitsAreNobodys() async throws {
     let (kept, isOver) = (kept, [Flag(), Flag()])
-    await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.with(groups[0]) {
       // From elsewhere: as a job of the actor's.
+      try kept.allocate()
       _ = await Ending(kept, isOver[0])
       // On the actor: in place.
-      await Task { @OtherActor in _ = Ending(kept, isOver[1]) }.value
+      try await Task { @OtherActor in
+        try kept.allocate()
+        _ = Ending(kept, isOver[1])
+      }.value
     }
     #expect(await eventually { isOver.allSatisfy(\.isSet) })
-    expectKept([0, 0], of: 2)
+    expectKept([2, 0], of: 4)
   }
 
   @OtherActor private final class Ending {
