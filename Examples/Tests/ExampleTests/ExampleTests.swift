@@ -76,7 +76,7 @@ import Testing
   }
 
   @Test func theCacheStaysUnderItsLimit() throws {
-    let cache = try SlabCache<ResultCache.Result>(named: "result-test")
+    let cache = try SlabCache<CachedResult>(named: "result-test")
     let results = try ResultCache(named: "results", limitBytes: 1 << 20, from: cache)
     var made = 0
     for round in 0..<20_000 {
@@ -92,5 +92,50 @@ import Testing
     }
     #expect(results.count > 200)
     #expect(made == 20_001)
+  }
+
+  /// As many tasks at once as it takes for some to be in the middle of each other's reclaim: none is
+  /// refused memory while there are results to free.
+  @Test func nobodyIsRefusedWhileThereAreResultsToFree() async throws {
+    let cache = try SlabCache<CachedResult>(named: "result-tasks")
+    let results = try ResultCache(named: "result-tasks", limitBytes: 1 << 20, from: cache)
+    let made = try await ResultLoad.ask([results], tasks: 4, questions: 20_000)
+    #expect(made > 10_000 && made < 80_000)
+    #expect(results.count > 200)
+    let group = try #require(MemoryGroup.root.child(named: "result-tasks"))
+    #expect(group.peak <= 1 << 20)
+    #expect(group.events.max > 0 && group.events.oom == 0)
+  }
+
+  /// The oldest go first, wherever they stand.
+  @Test func resultsByAge() throws {
+    let cache = try SlabCache<CachedResult>(named: "result-ages")
+    var results = Results()
+    var model: [Int] = []
+    var state: UInt64 = 1
+    for _ in 0..<5000 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      let key = Int(state >> 40) % 40
+      if Int(state >> 33) % 4 == 0 {
+        let removed = results.removeOldest()
+        #expect(removed == !model.isEmpty)
+        if removed { model.removeFirst() }
+      } else if results.use(key) != nil {
+        let place = try #require(model.firstIndex(of: key))
+        model.append(model.remove(at: place))
+      } else {
+        #expect(!model.contains(key))
+        results.insert(
+          try cache.allocate(
+            CachedResult(key: key, bytes: [1024 of UInt8](repeating: 0)), in: .root))
+        model.append(key)
+      }
+      #expect(results.count == model.count)
+    }
+    // What is left goes in the order of its last use.
+    for key in model {
+      let (oldest, removed) = (results.keyOfOldest, results.removeOldest())
+      #expect(oldest == key && removed)
+    }
   }
 }
