@@ -66,12 +66,31 @@ import Testing
     let tenants = try (0..<4).map {
       try Tenant(named: "store-\($0)", limitBytes: (1 + $0) << 17)
     }
-    let hits = await SessionLoad.load(store, tenants, tasks: 4, requests: 50_000)
+    let hits = try await SessionLoad.load(store, tenants, tasks: 4, requests: 50_000)
     #expect(hits > 1000)
     #expect(store.evicted > 0)
     #expect(store.count > 100)
     for tenant in tenants { #expect(tenant.group.current <= tenant.group.max!) }
     #expect(store.request(-1) == nil)
+  }
+
+  @Test func tokensByAge() {
+    var tokens = TokensByAge()
+    for token in 0..<1000 { tokens.add(token) }
+    for token in 0..<1000 where token % 10 != 0 { tokens.remove(token) }
+    #expect(tokens.removeOldest() == 0)
+    // One that comes back is young again.
+    tokens.remove(10)
+    tokens.add(10)
+    // What was removed does not gather, however often.
+    for _ in 0..<10_000 {
+      tokens.add(1)
+      tokens.remove(1)
+    }
+    #expect(tokens.lineCount < 1000)
+    for token in stride(from: 20, to: 1000, by: 10) { #expect(tokens.removeOldest() == token) }
+    #expect(tokens.removeOldest() == 10)
+    #expect(tokens.removeOldest() == nil)
   }
 
   @Test func documents() async throws {
