@@ -7,8 +7,10 @@ internal import Synchronization
 /// A broken contract (an object freed twice, a pointer that is not the allocator's, the wrong
 /// cache) is not an error: the process writes one line and ends.
 public enum SlabError: Error, Equatable, Sendable {
-  /// The system refused memory, or the allocator's addresses are used up.
-  case outOfMemory
+  /// The system refused memory, or the allocator's addresses are used up: for an object of so many bytes
+  /// of the group with this path, or, with 0 bytes, for what the allocator needs itself to make a cache, a
+  /// group or a table.
+  case outOfMemory(group: String, bytes: Int)
   /// The shared allocator has been made already.
   case sharedAllocatorInUse
   /// The system refused even the smallest reservation of addresses.
@@ -22,7 +24,8 @@ public enum SlabError: Error, Equatable, Sendable {
   case limitReached(group: String, bytes: Int, maxBytes: Int)
   /// The group of this path is offline: it allocates no more.
   case groupOffline(group: String)
-  /// The group has child groups that are online.
+  /// The group has child groups that are online: under `SlabAllocator.Design.linux410`, where somebody
+  /// makes one while it is closed.
   case groupHasChildren
   /// The root group cannot be limited or go offline.
   case rootGroup
@@ -32,8 +35,8 @@ public enum SlabError: Error, Equatable, Sendable {
   case cacheBusy(objects: Int)
   /// The cache has been destroyed.
   case cacheDestroyed
-  /// A cache's: not 1 to 63 bytes without blanks and control characters. A group's: not 1 to 255 bytes
-  /// without blanks, control characters and slashes, or `.` or `..`.
+  /// A cache's: not 1 to 63 bytes without blanks, control and invisible characters. A group's: not 1 to
+  /// 255 bytes without these and slashes, or `.` or `..`.
   case invalidName
   /// A cache of this name exists.
   case nameInUse
@@ -43,10 +46,12 @@ public enum SlabError: Error, Equatable, Sendable {
   case invalidObjectSize
   /// Not a power of two up to 4,096.
   case invalidAlignment
-  /// Options that exclude each other.
+  /// Options that exclude each other, or that there are not.
   case invalidOptions
   /// A buffer or array of so many bytes; `MemoryGroup.largestAllocation` is the most.
   case allocationTooLarge(bytes: Int)
+  /// A buffer of fewer than 0 bytes.
+  case invalidCapacity
   /// A limit below zero, or a capacity above that of the largest sheaf.
   case invalidLimit
   /// As many caches, or groups, as there can be.
@@ -68,7 +73,7 @@ extension SlabError {
 
   init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
     switch error {
-    case .outOfMemory: self = .outOfMemory
+    case .outOfMemory: self = .outOfMemory(group: group?.path ?? "/", bytes: bytes)
     case .outOfAddressSpace: self = .outOfAddressSpace
     case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
     case .unknownPerCPUMode: self = .unknownPerCPUMode
@@ -76,7 +81,7 @@ extension SlabError {
       self = .limitReached(
         group: refusing.path, bytes: bytes,
         maxBytes: refusing.pointee.max.load(ordering: .relaxed))
-    case .groupOffline: self = .groupOffline(group: group?.path ?? "")
+    case .groupOffline: self = .groupOffline(group: group?.path ?? "/")
     case .groupHasChildren: self = .groupHasChildren
     case .rootGroup: self = .rootGroup
     case .groupTooDeep: self = .groupTooDeep
@@ -97,7 +102,10 @@ extension SlabError {
 extension SlabError: CustomStringConvertible {
   public var description: String {
     switch self {
-    case .outOfMemory: "no memory: the system refused, or the reserved addresses are used up"
+    case .outOfMemory(let group, let bytes):
+      bytes == 0
+        ? "no memory for descriptors: the system refused, or the reserved addresses are used up"
+        : "group \(group): no memory for \(bytes) bytes: the system refused, or the reserved addresses are used up"
     case .outOfAddressSpace:
       "no addresses: the limit on address space (ulimit -v) is too low"
     case .restartableSequencesUnavailable:
@@ -118,7 +126,8 @@ extension SlabError: CustomStringConvertible {
     case .nameInUse: "a cache of this name exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"
-    case .invalidOptions: "options that exclude each other"
+    case .invalidOptions: "options that exclude each other, or that there are not"
+    case .invalidCapacity: "a buffer has 0 bytes or more"
     case .allocationTooLarge(let bytes):
       "a block of \(bytes) bytes; the largest has \(MemoryGroup.largestAllocation)"
     case .invalidLimit: "a limit is not negative, a sheaf's capacity not above the largest"

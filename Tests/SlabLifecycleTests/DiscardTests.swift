@@ -45,7 +45,7 @@ import Testing
     }
   }
 
-  /// The free of an object that has been discarded is found, as far as its memory is nobody's.
+  /// A group that has ended, and is held, is discarded too; and once more.
   @Test func afterTheEnd() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
@@ -53,7 +53,6 @@ import Testing
       _ = try allocator.allocate(from: root, in: group)
       try allocator.close(group)
       allocator.waitUntilDrained()
-      // Also a group that has ended, and is held, before and after.
       #expect(group.pointee.current.load(ordering: .relaxed) == 4096)
       try allocator.discard(group)
       try allocator.discard(group)
@@ -109,6 +108,34 @@ import Testing
       try allocator.destroy(root)
     }
   }
+
+  #if DEBUG
+    /// From the moment at which the walk has come to a group, nobody makes a child of it.
+    @Test func noneIsMadeBelow() async {
+      await #expect(processExitsWith: .success) {
+        try withAllocator { allocator in
+          let root = try allocator.makeCache("cache", size: 64)
+          let parent = try allocator.makeGroup("parent")
+          let child = try allocator.makeGroup("child", below: parent)
+          _ = try allocator.allocate(from: root, in: child)
+          PausePoints.arm(.beforeClosingMore)
+          let discarding = TestThread { try? allocator.discard(parent) }
+          #expect(PausePoints.waitUntilReached(.beforeClosingMore))
+          #expect(child.isOnline)
+          for group in [parent, child] {
+            #expect(throws: AllocatorError.groupOffline) {
+              try allocator.makeGroup("late", below: group)
+            }
+          }
+          PausePoints.resume(.beforeClosingMore)
+          discarding.join()
+          #expect(!child.isOnline && !parent.isOnline)
+          for group in [child, parent] { allocator.release(group) }
+          try allocator.destroy(root)
+        }
+      }
+    }
+  #endif
 
   /// Other holders allocate until they are refused, other groups go on, workers are at it.
   @Test func besideOthers() throws {

@@ -49,6 +49,43 @@ struct Tracked: ~Copyable, Sendable {
     #expect(throws: Never.self) { try cache.destroy() }
   }
 
+  /// What waits for a grace period is nobody's, also if it has an end of its own.
+  @Test func destroyIsNotRefusedForDeferredEnds() throws {
+    for number in 0..<100 {
+      try cache.allocate(Tracked(ends, number), in: group).freeAfterGracePeriod()
+    }
+    try cache.destroy()
+    allocator.barrier()
+    #expect(ends.value == 100)
+    try group.close()
+    allocator.waitUntilDrained()
+    #expect(group.isEmpty)
+  }
+
+  /// Without memory nothing is made; else it has owners like any other.
+  @Test func sharedIfPossible() throws {
+    let shared = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
+    let poor = try allocator.rootGroup.makeChild(named: "poor", max: 0)
+    var isMade = false
+    let refused = shared.allocateSharedIfPossible(in: poor) { () -> Tracked in
+      isMade = true
+      return Tracked(ends, 1)
+    }
+    if refused != nil { Issue.record("made beyond the limit") }
+    #expect(!isMade)
+    do {
+      let slot = shared.allocateSharedIfPossible(in: group) { Tracked(ends, 2) }
+      guard let slot else { throw SlabError.outOfMemory(group: "/", bytes: 0) }
+      let other = slot.share()
+      #expect(other.value.number == 2 && !slot.isUnique)
+      let inEffect = MemoryGroup.with(group) {
+        shared.allocateSharedIfPossible { Tracked(ends, 3) }
+      }
+      if inEffect == nil { Issue.record("refused") }
+    }
+    #expect(ends.value == 2)
+  }
+
   @Test func takeMovesTheObjectOut() throws {
     let slot = try cache.allocate(Tracked(ends, 7), in: group)
     let object = slot.take()

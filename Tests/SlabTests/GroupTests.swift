@@ -60,6 +60,28 @@ import Testing
     #expect(throws: SlabError.invalidName) { try SlabCache<Int>(named: name, of: allocator) }
   }
 
+  /// Blanks, control characters and what shows nothing, beyond ASCII: next line, no-break space, ideographic
+  /// space, line separator, zero width space, right-to-left override, a C1 control.
+  @Test(arguments: [
+    "a\u{85}b", "a\u{a0}b", "a\u{3000}b", "a\u{2028}b", "a\u{200b}b", "a\u{202e}b", "a\u{9b}b",
+  ])
+  func invisibleNames(name: String) throws {
+    #expect(throws: SlabError.invalidName) { try root.makeChild(named: name) }
+    #expect(throws: SlabError.invalidName) { try SlabCache<Int>(named: name, of: allocator) }
+  }
+
+  @Test func visibleNames() throws {
+    for name in ["größe", "名前", "🧱"] {
+      #expect(try root.makeChild(named: name).path == "/\(name)")
+      #expect(try SlabCache<Int>(named: name, of: allocator).name == name)
+    }
+    // Byte by byte: these look the same.
+    let composed = try root.makeChild(named: "\u{e9}")
+    let decomposed = try root.makeChild(named: "e\u{301}")
+    #expect(composed != decomposed)
+    #expect(root.child(named: "\u{e9}") == composed)
+  }
+
   @Test func badCaches() throws {
     let first = try SlabCache<Int>(named: "first", of: allocator)
     #expect(throws: SlabError.nameInUse) { try SlabCache<Int>(named: "first", of: allocator) }
@@ -73,6 +95,12 @@ import Testing
     }
     #expect(throws: SlabError.invalidOptions) {
       try SlabCache<Int>(named: "both", options: [.poison, .typeSafe], of: allocator)
+    }
+    for bit in 4..<8 {
+      #expect(throws: SlabError.invalidOptions) {
+        try SlabCache<Int>(
+          named: "bits", options: SlabCacheOptions(rawValue: 1 << UInt8(bit)), of: allocator)
+      }
     }
     let group = try root.makeChild(named: "tenant")
     try group.close()
@@ -138,7 +166,7 @@ import Testing
 /// What ends the process, by the line that it writes.
 enum BrokenUse: String, CaseIterable, Codable, Sendable {
   case slotOfAnotherCache, notAnObject, insideAnObject, adoptedTwice, groupOfAnotherAllocator
-  case indexOutOfRange, negativeIndex, removeFromEmpty
+  case indexOutOfRange, negativeIndex, removeFromEmpty, appendBeyondCapacity, appendLessThanNothing
 
   var line: String {
     switch self {
@@ -148,6 +176,7 @@ enum BrokenUse: String, CaseIterable, Codable, Sendable {
     case .adoptedTwice: "slab: free: object is free already (double free)"
     case .groupOfAnotherAllocator: "slab: allocate: a group of another allocator"
     case .indexOutOfRange, .negativeIndex, .removeFromEmpty: "slab: array: index out of range"
+    case .appendBeyondCapacity, .appendLessThanNothing: "slab: array: appended beyond its capacity"
     }
   }
 
@@ -177,6 +206,8 @@ enum BrokenUse: String, CaseIterable, Codable, Sendable {
       print(array[1])
     case .negativeIndex: print(array[-1])
     case .removeFromEmpty: array.remove(at: 0)
+    case .appendBeyondCapacity: array.append(count: 1) { _ in }
+    case .appendLessThanNothing: array.append(count: -1) { _ in }
     }
   }
 }

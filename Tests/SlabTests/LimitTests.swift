@@ -1,5 +1,6 @@
 // Limits, reclaim, shrinkers and events, as users see them.
 
+import Glibc
 import Slab
 import SlabTestSupport
 import Synchronization
@@ -244,29 +245,36 @@ private final class Hoard: Shrinker {
     #expect(group.current <= 64 * Self.page)
   }
 
+  /// Everything since the sequence was made is told, once, and not change by change; also when the group
+  /// has ended before anybody looked.
   @Test func updatesOfEvents() async throws {
-    let arrived = Arrived()
-    let watchers = [group, allocator.rootGroup].map { group in
-      Task {
-        for await events in group.eventUpdates where events.oom > 0 {
-          arrived.count.add(1, ordering: .relaxed)
-          return events.oom
-        }
-        return 0
+    let pages = pages
+    for (index, group) in [group, allocator.rootGroup].enumerated() {
+      let tenant = try group.makeChild(named: "updates-\(index)", max: Self.page)
+      let updates = group.eventUpdates
+      let ownUpdates = tenant.eventUpdates
+      let before = group.events
+      let slot = try makePage(in: tenant)
+      for _ in 0..<200 {
+        #expect(throws: SlabError.self) { _ = try makePage(in: tenant) }
       }
+      let after = group.events
+      #expect(after.oom == before.oom + 200 && after.max == before.max + 200)
+      var iterator = updates.makeAsyncIterator()
+      #expect(await iterator.next(isolation: nil) == after)
+      // The next element comes with the next event, and not before.
+      let next = Task {
+        do { _ = try pages.allocate([4096 of UInt8](repeating: 0), in: tenant) } catch {}
+      }
+      #expect(await iterator.next(isolation: nil)?.oom == after.oom + 1)
+      await next.value
+      try tenant.close()
+      _ = consume slot
+      #expect(await tenant.drained())
+      var told: [MemoryGroup.Events] = []
+      for await events in ownUpdates { told.append(events) }
+      #expect(told.count == 1 && told.first?.oom == 201)
     }
-    var slots = SlabArray<Slot<[4096 of UInt8]>>(in: allocator.rootGroup)
-    while let slot = try? makePage(in: group) { try slots.append(slot) }
-    // Whoever began to watch late sees the next event.
-    while arrived.count.load(ordering: .relaxed) < 2 {
-      _ = try? makePage(in: group)
-      await Task.yield()
-    }
-    for watcher in watchers { #expect(await watcher.value > 0) }
-  }
-
-  private final class Arrived: Sendable {
-    let count = Atomic(0)
   }
 
   @Test func eventUpdatesEndWithTheGroup() async throws {
@@ -277,6 +285,32 @@ private final class Hoard: Shrinker {
     _ = consume slot
     await watcher.value
     #expect(group.isEmpty)
+  }
+
+  @Test func eventUpdatesEndWithTheirTask() async throws {
+    let group = group
+    let task = Task { for await _ in group.eventUpdates {} }
+    task.cancel()
+    await task.value
+  }
+
+  /// There is no thread that could tell: but nobody waits for one.
+  @Test(.enabled(if: !isSanitized)) func childrenOfAForkEndTheirAllocator() async {
+    await #expect(processExitsWith: .success) {
+      let allocator = try SlabAllocator()
+      let group = try allocator.rootGroup.makeChild(named: "group")
+      try group.close()
+      #expect(await group.drained())
+      let updates = allocator.rootGroup.eventUpdates
+      let process = forkProcess()
+      if process == 0 {
+        // SAFETY: nobody uses anything of it any more.
+        unsafe allocator.unmapEverything()
+        _exit(42)
+      }
+      #expect(exitCode(ofChild: process) == 42)
+      withExtendedLifetime((group, updates)) {}
+    }
   }
 
   @Test func drainedWaitsForTheLastObject() async throws {

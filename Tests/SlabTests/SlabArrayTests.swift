@@ -3,6 +3,7 @@
 
 import Slab
 import SlabTestSupport
+import Synchronization
 import Testing
 
 @Suite(.inTurn) struct SlabArrayTests {
@@ -85,10 +86,45 @@ import Testing
     #expect(poor.current <= 16 << 10)
   }
 
+  /// Room that is not needed yet costs nobody anything: the doubling is refused without an event, and no
+  /// shrinker is asked; the room that is needed is worth a reclaim.
+  @Test func doublingReclaimsNothing() throws {
+    let group = try allocator.rootGroup.makeChild(named: "short", max: 96 << 10)
+    let oracle = Oracle()
+    let registration = try group.register(oracle)
+    var array = SlabArray<UInt8>(in: group)
+    try array.reserveCapacity(32 << 10)
+    while array.freeCapacity > 0 { try array.append(1) }
+    // 32 KiB and twice that are as much as there is; another 32 KiB are not.
+    let before = group.events
+    #expect(before.max == 0)
+    try array.append(1)
+    #expect(array.capacity == 64 << 10 && group.events == before && !oracle.wasAsked)
+    while array.freeCapacity > 0 { try array.append(1) }
+    #expect(throws: SlabError.self) { try array.append(1) }
+    #expect(group.events.oom == 1 && group.events.max == 1)
+    #expect(oracle.wasAsked)
+    withExtendedLifetime(registration) {}
+  }
+
+  /// Has nothing to give, and says whether it was asked.
+  private final class Oracle: Shrinker {
+    private let asked = Atomic(false)
+    var wasAsked: Bool { asked.load(ordering: .relaxed) }
+
+    func countObjects() -> Int {
+      asked.store(true, ordering: .relaxed)
+      return 0
+    }
+
+    func scanObjects(_ count: Int) -> Int? { nil }
+  }
+
   @Test func slotsInBulk() throws {
     let cache = try SlabCache<Tracked>(named: "tracked", of: allocator)
     var slots = SlabArray<Slot<Tracked>>(in: .root)
-    try slots.append(addingCapacity: 1000) { span throws(SlabError) in
+    try slots.reserveCapacity(1000)
+    try slots.append(count: 1000) { span throws(SlabError) in
       try cache.allocate(filling: &span, in: group) { Tracked(ends, $0) }
     }
     #expect(slots.count == 1000)
@@ -96,14 +132,52 @@ import Testing
     #expect(throws: SlabError.cacheBusy(objects: 1000)) { try cache.destroy() }
     slots.removeAll()
     #expect(ends.value == 1000)
+    try slots.reserveCapacity(1000)
     let poor = try allocator.rootGroup.makeChild(named: "poor", max: 8192)
     #expect(throws: SlabError.self) {
-      try slots.append(addingCapacity: 1000) { span throws(SlabError) in
+      try slots.append(count: 1000) { span throws(SlabError) in
         try cache.allocate(filling: &span, in: poor) { Tracked(ends, $0) }
       }
     }
     #expect(slots.count == 0)
     try cache.destroy()
+  }
+
+  /// A group in effect is charged, and one of another allocator is not.
+  @Test func slotsInBulkInTheGroupInEffect() throws {
+    let cache = try SlabCache<Tracked>(named: "tracked", of: allocator)
+    var slots = try SlabArray<Slot<Tracked>>(minimumCapacity: 200, in: .root)
+    let foreign = try MemoryGroup.root.makeChild(named: "foreign-\(allocator.rootGroup.hashValue)")
+    for (scope, isCharged) in [(group, true), (foreign, false)] {
+      try MemoryGroup.with(scope) {
+        try slots.append(count: 100) { span throws(SlabError) in
+          try cache.allocate(filling: &span) { Tracked(ends, $0) }
+        }
+      }
+      #expect((group.current > 0) == isCharged && foreign.current == 0)
+      slots.removeAll(keepingCapacity: true)
+      #expect(ends.value == 100)
+      ends.count.store(0, ordering: .relaxed)
+      _ = group.reclaim(bytes: 1 << 20)
+      #expect(group.current == 0)
+    }
+  }
+
+  /// Sums that do not fit a number are too large like others.
+  @Test func capacitiesOutOfReason() throws {
+    var array = SlabArray<Int>(in: group)
+    try array.append(1)
+    #expect(throws: SlabError.allocationTooLarge(bytes: .max)) { try array.reserveCapacity(.max) }
+    #expect(throws: SlabError.allocationTooLarge(bytes: .max)) {
+      try array.append(contentsOf: repeatElement(1, count: .max))
+    }
+    try array.reserveCapacity(-7)
+    #expect(array.count == 1 && array[0] == 1)
+    try array.append(contentsOf: 2...5)
+    #expect((0..<5).allSatisfy { array[$0] == $0 + 1 })
+    array.append(count: 0) { span in #expect(span.capacity == 0) }
+    #expect(throws: SlabError.invalidCapacity) { _ = try SlabBuffer(zeroed: -1, in: group) }
+    #expect(throws: SlabError.invalidCapacity) { _ = try SlabBuffer(capacity: .min, in: group) }
   }
 
   @Test func bytes() throws {
@@ -115,10 +189,17 @@ import Testing
     var bytes = buffer.mutableBytes
     bytes.storeBytes(of: 7, toByteOffset: 8, as: UInt64.self)
     #expect(unsafe buffer.bytes.unsafeLoad(fromByteOffset: 8, as: UInt64.self) == 7)
-    let text = try SlabBuffer(capacity: 100, in: group) { span throws(SlabError) in
-      for byte in "tenant".utf8 { span.append(byte) }
+    var text = try SlabBuffer(capacity: 100, in: group)
+    #expect(text.byteCount == 0 && text.capacity == 112)
+    text.append { span in for byte in "ten".utf8 { span.append(byte) } }
+    #expect(throws: CancellationError.self) {
+      try text.append { span in
+        for byte in "ant".utf8 { span.append(byte) }
+        throw CancellationError()
+      }
     }
     #expect(text.byteCount == 6)
+    text.append { span in #expect(span.freeCapacity == 106) }
     let string = unsafe text.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
     #expect(string == "tenant")
     #expect(group.current == 4096)
@@ -152,7 +233,7 @@ import Testing
     #expect(throws: SlabError.allocationTooLarge(bytes: .max)) {
       _ = try SlabArray<Int>(minimumCapacity: .max, in: group)
     }
-    #expect(throws: SlabError.invalidObjectSize) { _ = try SlabBuffer(zeroed: -1, in: group) }
+    #expect(throws: SlabError.invalidCapacity) { _ = try SlabBuffer(zeroed: -1, in: group) }
     #expect(try SlabBuffer(zeroed: 0, in: group).byteCount == 0)
   }
 }

@@ -159,12 +159,12 @@ import Testing
       let before = mappedBytes()
       for _ in 0..<100 {
         FaultInjection.failCall(1, of: .reserve, with: .noMemory, repeating: true)
-        #expect(throws: SlabError.outOfMemory) {
+        #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
           try SlabTable<Int, Int>(named: "none", minimumCapacity: 1 << 20, of: allocator)
         }
         _ = FaultInjection.end()
         FaultInjection.failCall(1, of: .protect, with: .noMemory, repeating: true)
-        #expect(throws: SlabError.outOfMemory) {
+        #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
           try SlabTable<Int, Int>(named: "none", minimumCapacity: 1 << 20, of: allocator)
         }
         _ = FaultInjection.end()

@@ -146,7 +146,7 @@ struct Colliding: Hashable, Sendable {
     #expect(throws: SlabError.invalidLimit) {
       try SlabTable<Int, Int>(named: "less", minimumCapacity: -1, of: allocator)
     }
-    #expect(throws: SlabError.outOfMemory) {
+    #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
       try SlabTable<Int, Int>(named: "more", minimumCapacity: .max, of: allocator)
     }
   }

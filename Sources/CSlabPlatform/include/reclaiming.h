@@ -1,12 +1,19 @@
-// Whether the running thread is in the middle of a reclaim (the kernel's PF_MEMALLOC): what it allocates
-// there must not reclaim again.
+// What the running thread is in the middle of, as far as it changes what an allocation does at a limit.
 
 #ifndef SLAB_RECLAIMING_H
 #define SLAB_RECLAIMING_H
 
+// A reclaim (the kernel's PF_MEMALLOC): what is allocated there must not reclaim again.
 extern _Thread_local int slab_reclaiming;
 
 static inline int slab_is_reclaiming(void) { return slab_reclaiming; }
 static inline void slab_set_reclaiming(int is_reclaiming) { slab_reclaiming = is_reclaiming; }
+
+// An allocation that its caller can do without (the kernel's __GFP_NORETRY): a limit refuses it without a
+// reclaim and without an event.
+extern _Thread_local int slab_dispensable;
+
+static inline int slab_is_dispensable(void) { return slab_dispensable; }
+static inline void slab_set_dispensable(int is_dispensable) { slab_dispensable = is_dispensable; }
 
 #endif

@@ -1,7 +1,11 @@
 // From the core's changed groups to whoever awaits a change. A thread that allocates never does more
 // than count and, once until the change is looked at, put the group on a list: everything else happens
 // on the notifier's thread, which is started with the first watcher and sleeps while nothing changes.
+//
+// In a child of fork there is neither that thread nor a task that could await: nobody is told of anything,
+// and nothing here is touched, since the lock may have been another thread's.
 
+internal import Glibc
 internal import SlabCore
 internal import SlabPlatform
 internal import Synchronization
@@ -19,6 +23,7 @@ final class GroupNotifier: Sendable {
   }
 
   private let core: Allocator
+  private let process = getpid()
   private let state = Mutex(State())
   /// Signalled when the thread has ended.
   private let ended = EventCount()
@@ -30,6 +35,10 @@ final class GroupNotifier: Sendable {
   func changes(of group: GroupHandle) -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    guard !isInChild else {
+      continuation.finish()
+      return stream
+    }
     let number = add(continuation, to: group)
     continuation.onTermination = { [self] _ in remove(number, from: group) }
     return stream
@@ -45,7 +54,10 @@ final class GroupNotifier: Sendable {
     }
   }
 
+  private var isInChild: Bool { getpid() != process }
+
   private func remove(_ number: Int, from group: GroupHandle) {
+    guard !isInChild else { return }
     let isThere = state.withLock { state in
       let address = group.core.address
       let watcher = state.watchers[address]?.removeValue(forKey: number)
@@ -85,6 +97,7 @@ final class GroupNotifier: Sendable {
 
   /// Ends the thread and every stream, before the allocator ends. Waits for the thread.
   func stop() {
+    guard !isInChild else { return }
     let watchers = state.withLock { state in
       state.isStopping = true
       return state.watchers.values.flatMap { $0.values }

@@ -21,29 +21,51 @@ extension MemoryGroup {
   /// What happened to the group itself (`memory.events.local`). O(1).
   public var localEvents: Events { Events(allocator.events(of: core, local: true)) }
 
-  /// The counters of `events`, again whenever one of them has changed. Changes that nobody awaits are
-  /// not queued: the next element has them all. Nobody who allocates waits for it.
+  /// The counters of `events`, again whenever one of them has changed since this was called, or since the
+  /// last element. Changes that nobody awaits are not queued: the next element has them all. Nobody who
+  /// allocates waits for it. To be iterated once.
   ///
-  /// The sequence holds the group; it ends with the task that iterates, and when the group is empty
-  /// after its end.
-  public var eventUpdates: some AsyncSequence<Events, Never> & Sendable {
-    let group = self
-    return AsyncStream { continuation in
-      let task = Task {
-        var last = group.events
-        var changes = group.handle.allocator.notifier.changes(of: group.handle)
-          .makeAsyncIterator()
-        while true {
-          let isOver = group.isEmpty
-          let events = group.events
-          if events != last { continuation.yield(events) }
+  /// The sequence holds the group; it ends when the task that iterates is cancelled, and when the group
+  /// is empty after its end, then with what there is left to tell. O(1); takes a short lock, and starts a
+  /// thread of the allocator's if this is the first sequence.
+  public var eventUpdates: some AsyncSequence<Events, Never> & Sendable { EventUpdates(of: self) }
+}
+
+/// The elements of `MemoryGroup.eventUpdates`.
+private struct EventUpdates: AsyncSequence, Sendable {
+  private let group: MemoryGroup
+  private let changes: AsyncStream<Void>
+  private let before: MemoryGroup.Events
+
+  init(of group: MemoryGroup) {
+    self.group = group
+    // In this order: a change after the look is told of.
+    changes = group.handle.allocator.notifier.changes(of: group.handle)
+    before = group.events
+  }
+
+  func makeAsyncIterator() -> Iterator {
+    Iterator(group: group, changes: changes.makeAsyncIterator(), last: before)
+  }
+
+  struct Iterator: AsyncIteratorProtocol {
+    fileprivate let group: MemoryGroup
+    fileprivate var changes: AsyncStream<Void>.Iterator
+    fileprivate var last: MemoryGroup.Events
+
+    mutating func next(
+      isolation actor: isolated (any Actor)? = #isolation
+    ) async -> MemoryGroup.Events? {
+      while true {
+        // In this order: an empty group has no event any more.
+        let isOver = group.isEmpty
+        let events = group.events
+        if events != last {
           last = events
-          if isOver { break }
-          if await changes.next() == nil { break }
+          return events
         }
-        continuation.finish()
+        guard !isOver, await changes.next(isolation: actor) != nil else { return nil }
       }
-      continuation.onTermination = { _ in task.cancel() }
     }
   }
 }

@@ -8,8 +8,8 @@ extension MemoryGroup {
   /// group itself.
   ///
   /// - Parameters:
-  ///   - name: 1 to 255 bytes without blanks, control characters and slashes, new among the children of
-  ///     this group that are online.
+  ///   - name: 1 to 255 bytes without blanks, control and invisible characters and slashes; new, byte by
+  ///     byte, among the children of this group that are online.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
   ///   - high: bytes above which it reclaims with each charge; `nil` for none.
   ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
@@ -18,6 +18,7 @@ extension MemoryGroup {
   public func makeChild(
     named name: String, max: Int? = nil, high: Int? = nil, policy: EndingPolicy? = nil
   ) throws(SlabError) -> MemoryGroup {
+    try name.checkForReports()
     let bytes = Array(name.utf8)
     do {
       let child = try allocator.makeGroup(

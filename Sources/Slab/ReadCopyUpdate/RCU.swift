@@ -44,4 +44,7 @@ public enum RCU {
   /// Waits until every deferred free that was queued before is done. Not a grace period. Blocks the
   /// thread; neither inside a section nor in what is called after a grace period.
   public static func barrier() { SlabAllocator.shared.barrier() }
+
+  /// The same without blocking the thread; not inside a section.
+  public static func barrier() async { await SlabAllocator.shared.barrier() }
 }

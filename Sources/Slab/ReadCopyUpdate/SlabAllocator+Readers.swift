@@ -55,4 +55,12 @@ extension SlabAllocator {
   /// Waits until every deferred free that was queued before is done. Blocks the thread; neither inside
   /// a section nor in what is called after a grace period.
   public func barrier() { core.barrier() }
+
+  /// The same without blocking the thread: whoever does the last of them resumes the task. Not inside a
+  /// section.
+  public func barrier() async {
+    await unsafe withUnsafeContinuation { continuation in
+      DeferredClosure.call({ unsafe continuation.resume() }, afterBarrierOf: core)
+    }
+  }
 }

@@ -19,33 +19,38 @@ public protocol Shrinker: AnyObject, Sendable {
 
 /// Keeps a shrinker registered with a group until it ends. It holds the group but not the shrinker,
 /// which so may hold it.
+@safe
 public final class ShrinkerRegistration: Sendable {
   private let core: Pointer<SlabCore.Shrinker>
   private let group: GroupHandle
-  /// What the core calls with.
-  private let target: ShrinkerTarget
+  /// The core's, until it says that nobody asks any more: perhaps after the end of this registration.
+  private let target: Unmanaged<ShrinkerTarget>
 
   init(
     _ shrinker: any Shrinker, seeks: Int, batch: Int, group: GroupHandle
   ) throws(SlabError) {
     self.group = group
-    target = ShrinkerTarget(shrinker)
+    unsafe target = Unmanaged.passRetained(ShrinkerTarget(shrinker))
     do {
-      let context = unsafe Unmanaged.passUnretained(target).toOpaque()
       core = try unsafe group.allocator.core.registerShrinker(
         ShrinkerConfiguration(
           count: { unsafe ShrinkerTarget.at($0).countObjects() },
           scan: { unsafe ShrinkerTarget.at($0).scanObjects($1) },
-          context: context, seeks: seeks, batch: batch),
+          end: { unsafe Unmanaged<ShrinkerTarget>.fromOpaque($0).release() },
+          context: target.toOpaque(), seeks: seeks, batch: batch),
         for: group.core)
     } catch {
-      throw SlabError(error)
+      unsafe target.release()
+      throw SlabError(error, of: group.core)
     }
   }
 
-  /// Waits while the shrinker is being asked; not to be dropped in one of its own calls.
+  /// Waits while the shrinker is being asked; but in a call of a shrinker, its own or another's, for
+  /// nobody: then it is asked no more as soon as the calls that go on have ended.
   deinit {
-    group.allocator.ifMapped { $0.unregisterShrinker(core) }
+    let isEnding = group.allocator.ifMapped { $0.unregisterShrinker(core) }
+    // The allocator is gone, and its shrinkers with it.
+    if !isEnding { unsafe target.release() }
   }
 }
 
@@ -73,7 +78,7 @@ private final class ShrinkerTarget: @unchecked Sendable {
 
   init(_ shrinker: any Shrinker) { self.shrinker = shrinker }
 
-  /// SAFETY: the core passes the context that the registration holds until it has unregistered.
+  /// SAFETY: the core passes the context that it owns until it calls `end`.
   static func at(_ context: UnsafeMutableRawPointer) -> ShrinkerTarget {
     unsafe Unmanaged.fromOpaque(context).takeUnretainedValue()
   }

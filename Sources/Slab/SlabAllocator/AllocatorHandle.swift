@@ -23,8 +23,11 @@ final class AllocatorHandle: Sendable {
     core.unmapEverything()
   }
 
-  /// For handles that end: runs the body while there is something to give back to.
-  func ifMapped(_ body: (Allocator) -> Void) {
-    if !isUnmapped.load(ordering: .relaxed) { body(core) }
+  /// For handles that end: runs the body while there is something to give back to. Whether it did.
+  @discardableResult
+  func ifMapped(_ body: (Allocator) -> Void) -> Bool {
+    guard !isUnmapped.load(ordering: .relaxed) else { return false }
+    body(core)
+    return true
   }
 }

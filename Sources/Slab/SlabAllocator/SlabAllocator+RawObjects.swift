@@ -14,7 +14,8 @@ extension SlabAllocator {
   /// Frees an object of any raw cache after a grace period: to readers it stays what it is until their
   /// sections end. A restartable sequence; it stays charged until it is free.
   ///
-  /// - Precondition: the object is live, and nobody uses it but readers. Not inside a section.
+  /// - Precondition: the object is live, and nobody uses it but readers. In a section only while the
+  ///   system has memory: see `Slot.freeAfterGracePeriod`.
   @unsafe
   public func freeAfterGracePeriod(_ object: UnsafeMutableRawPointer) {
     core.freeAfterGracePeriod(UInt(bitPattern: object))

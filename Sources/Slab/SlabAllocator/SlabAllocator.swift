@@ -26,7 +26,15 @@ public struct SlabAllocator: Sendable {
     /// and their line in slabinfo, which then has the oldest one's name. Less memory is idle, but an
     /// object used after its end may be another cache's by then.
     public var mergesCaches = false
+    /// Whether each read-side section is recorded with the place where it begins: then a grace period
+    /// that waits for a section says which, and waiting for a section of one's own ends the process
+    /// with a line instead of for ever. For tests and debugging: each section takes a lock.
+    public var tracksReaders = false
+    /// After how many nanoseconds a grace period that still waits for sections says so on standard
+    /// error, and again after each doubling. 10 s at first.
+    public var stallNanoseconds: UInt64 = 10_000_000_000
 
+    /// The configuration of the shared allocator, unless the program makes that with another one.
     public init() {}
   }
 
@@ -44,6 +52,8 @@ public struct SlabAllocator: Sendable {
     settings.endings = configuration.endings.core
     settings.design = configuration.design.core
     settings.mergesCaches = configuration.mergesCaches
+    settings.tracksReaders = configuration.tracksReaders
+    settings.stallNanoseconds = configuration.stallNanoseconds
     do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
     handle = AllocatorHandle(core)
   }

@@ -1,4 +1,6 @@
-// Adding elements. What fails leaves the array as it was.
+// Adding elements. What fails to make room leaves the array as it was.
+
+internal import SlabPlatform
 
 extension SlabArray where Element: ~Copyable {
   /// Adds an element at the end. O(1) on average; else as `reserveCapacity`.
@@ -20,25 +22,25 @@ extension SlabArray where Element: ~Copyable {
     return nil
   }
 
-  /// Makes room for some elements and lets a body add them. As `reserveCapacity`, and the body.
+  /// Lets a body add elements within the capacity that there is (`reserveCapacity`). O(count).
   ///
   /// - Parameters:
-  ///   - addedCapacity: for how many elements; the span has exactly as much room.
+  ///   - count: for how many elements the span has room.
   ///   - body: appends to the span. What it has appended when it throws stays.
-  public mutating func append(
-    addingCapacity addedCapacity: Int,
-    initializingWith body: (inout OutputSpan<Element>) throws(SlabError) -> Void
-  ) throws(SlabError) {
-    guard addedCapacity > 0 else { return }
-    if addedCapacity > freeCapacity {
-      try reserveCapacity(max(count + addedCapacity, capacity * 2))
+  /// - Precondition: 0 to `freeCapacity` elements; else the process ends.
+  public mutating func append<Failure: Error>(
+    count addedCount: Int,
+    initializingWith body: (inout OutputSpan<Element>) throws(Failure) -> Void
+  ) throws(Failure) {
+    guard addedCount >= 0, addedCount <= freeCapacity else {
+      fatal("array: appended beyond its capacity")
     }
     // SAFETY: there is as much room behind the elements, and `self` is exclusive.
     let room = unsafe UnsafeMutableBufferPointer(
-      start: start.unsafelyUnwrapped + count, count: addedCapacity)
+      start: start.map { unsafe $0 + count }, count: addedCount)
     var span = unsafe OutputSpan(buffer: room, initializedCount: 0)
-    var failure: SlabError?
-    do throws(SlabError) { try body(&span) } catch { failure = error }
+    var failure: Failure?
+    do throws(Failure) { try body(&span) } catch { failure = error }
     count += unsafe span.finalize(for: room)
     if let failure { throw failure }
   }
@@ -58,9 +60,11 @@ extension SlabArray where Element: ~Copyable {
 }
 
 extension SlabArray {
-  /// Adds copies of all elements of a sequence. If it throws, those before are there.
+  /// Adds copies of all elements of a sequence. O(their number), as `append`. If it throws, those before
+  /// are there.
   public mutating func append(contentsOf elements: some Sequence<Element>) throws(SlabError) {
-    try reserveCapacity(count + elements.underestimatedCount)
+    let (wanted, overflows) = count.addingReportingOverflow(elements.underestimatedCount)
+    try reserveCapacity(overflows ? .max : wanted)
     for element in elements { try append(element) }
   }
 }

@@ -3,7 +3,7 @@ internal import SlabPlatform
 
 /// A growable array whose elements are charged to a group, and may be such as cannot be copied.
 ///
-/// As an `Array`, but it grows only as far as its group's limit lets it: what adds elements throws
+/// As an `Array`, but it grows only as far as its group's limit lets it: what makes room throws
 /// `SlabError`, and leaves the array as it was. Its storage is one block of the size classes
 /// (`size-…` in slabinfo), at most 4 MiB. Not copyable; it holds its group's handle.
 @safe
@@ -53,10 +53,37 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
   ///   has changed.
   public mutating func reserveCapacity(_ minimumCapacity: Int) throws(SlabError) {
     guard minimumCapacity > capacity else { return }
+    try move(toCapacity: minimumCapacity)
+  }
+
+  /// Room for one element more, by doubling.
+  mutating func growIfFull() throws(SlabError) {
+    guard count == capacity else { return }
+    let double = max(4, capacity * 2)
+    do throws(SlabError) {
+      // Dispensable: nothing of the group's is reclaimed for room that is not needed yet.
+      try move(toCapacity: double, isDispensable: true)
+    } catch {
+      do throws(SlabError) {
+        // Near the limit less may do.
+        try reserveCapacity(capacity + 1)
+      } catch {
+        // What was reclaimed for that may do for the larger block, whose class can have smaller slabs.
+        do throws(SlabError) { try move(toCapacity: double, isDispensable: true) } catch _ {
+          throw error
+        }
+      }
+    }
+  }
+
+  private mutating func move(
+    toCapacity wanted: Int, isDispensable: Bool = false
+  ) throws(SlabError) {
     let stride = max(1, MemoryLayout<Element>.stride)
-    let (bytes, overflows) = minimumCapacity.multipliedReportingOverflow(by: stride)
+    let (bytes, overflows) = wanted.multipliedReportingOverflow(by: stride)
     let block = unsafe try group.allocateBlock(
-      bytes: overflows ? .max : bytes, alignment: max(16, MemoryLayout<Element>.alignment))
+      bytes: overflows ? .max : bytes, alignment: max(16, MemoryLayout<Element>.alignment),
+      isDispensable: isDispensable)
     let new = unsafe block.baseAddress!.bindMemory(
       to: Element.self, capacity: block.count / stride)
     if let start = unsafe start {
@@ -66,17 +93,6 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     }
     unsafe start = new
     capacity = block.count / stride
-  }
-
-  /// Room for one element more, by doubling.
-  mutating func growIfFull() throws(SlabError) {
-    guard count == capacity else { return }
-    do throws(SlabError) {
-      try reserveCapacity(max(4, capacity * 2))
-    } catch {
-      // Near the limit less may do.
-      try reserveCapacity(capacity + 1)
-    }
   }
 
   func checkIndex(_ index: Int) {

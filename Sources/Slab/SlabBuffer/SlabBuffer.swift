@@ -21,7 +21,7 @@ public struct SlabBuffer: ~Copyable, Sendable {
   ///   - alignment: in bytes, a power of two up to 4,096.
   ///   - group: who is charged.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.allocationTooLarge`,
-  ///   `.invalidAlignment`.
+  ///   `.invalidCapacity` below 0, `.invalidAlignment`.
   public init(
     zeroed byteCount: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect
   ) throws(SlabError) {
@@ -33,31 +33,38 @@ public struct SlabBuffer: ~Copyable, Sendable {
     self.byteCount = byteCount
   }
 
-  /// Allocates bytes and lets a body write them; those that it writes are there afterwards. As above,
-  /// but for the zeros.
+  /// Allocates room for bytes, of which there are none yet: `append` adds them. As above, but O(1).
   ///
   /// - Parameters:
-  ///   - capacity: in bytes, 0 to 4 MiB; the span has exactly as many.
+  ///   - capacity: in bytes, 0 to 4 MiB.
   ///   - alignment: in bytes, a power of two up to 4,096.
   ///   - group: who is charged.
-  ///   - body: gets the span to append to. If it throws, the block is freed.
+  /// - Throws: as above.
   public init(
-    capacity: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect,
-    initializingWith body: (inout OutputRawSpan) throws(SlabError) -> Void
+    capacity: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect
   ) throws(SlabError) {
     let block = unsafe try group.allocateBlock(bytes: capacity, alignment: alignment)
-    // SAFETY: the block has that many bytes, and nobody else uses it meanwhile.
-    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: block[..<capacity])
-    var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
-    do throws(SlabError) {
-      try body(&span)
-    } catch {
-      SharedHeap.free(UInt(bitPattern: block.baseAddress))
-      throw error
-    }
+    // SAFETY: the block has that many bytes and is ours.
     unsafe start = block.baseAddress!
     self.capacity = block.count
-    byteCount = unsafe span.finalize(for: room)
+    byteCount = 0
+  }
+
+  /// Lets a body add bytes behind those that are there, within the capacity.
+  ///
+  /// - Parameter body: gets the span to append to, with room for the rest of the block. What it has
+  ///   appended when it throws stays.
+  public mutating func append<Failure: Error>(
+    initializingWith body: (inout OutputRawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    // SAFETY: the rest of the block, which nobody else uses meanwhile.
+    let room = unsafe UnsafeMutableRawBufferPointer(
+      start: start + byteCount, count: capacity - byteCount)
+    var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
+    var failure: Failure?
+    do throws(Failure) { try body(&span) } catch { failure = error }
+    byteCount += unsafe span.finalize(for: room)
+    if let failure { throw failure }
   }
 
   deinit { SharedHeap.free(UInt(bitPattern: unsafe start)) }
@@ -101,14 +108,16 @@ extension MemoryGroup {
   /// The largest block of the size classes: of a `SlabBuffer`, or of a `SlabArray`'s elements.
   public static var largestAllocation: Int { Allocator.largestAllocation }
 
-  /// A block of the size classes, which the caller owns: all of it can be used.
+  /// A block of the size classes, which the caller owns: all of it can be used. One that the caller can
+  /// do without is refused at a limit without a reclaim and without an event.
   func allocateBlock(
-    bytes: Int, alignment: Int
+    bytes: Int, alignment: Int, isDispensable: Bool = false
   ) throws(SlabError) -> UnsafeMutableRawBufferPointer {
     guard bytes <= Allocator.largestAllocation else { throw .allocationTooLarge(bytes: bytes) }
-    guard bytes >= 0 else { throw .invalidObjectSize }
+    guard bytes >= 0 else { throw .invalidCapacity }
     do {
-      let block = try allocator.allocate(bytes: bytes, alignment: alignment, in: core)
+      let block = try allocator.allocate(
+        bytes: bytes, alignment: alignment, in: core, isDispensable: isDispensable)
       // SAFETY: the address of a live block of as many bytes.
       return unsafe UnsafeMutableRawBufferPointer(
         start: UnsafeMutableRawPointer(bitPattern: block), count: allocator.usableBytes(of: block))

@@ -28,10 +28,12 @@ final class CacheHandle: Sendable {
     named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
     constructor: Constructor?, of allocator: SlabAllocator
   ) throws(SlabError) {
+    try name.checkForReports()
+    let options = try options.core()
     let bytes = Array(name.utf8)
     do {
       reference = try unsafe allocator.core.makeReference(
-        named: bytes.span, objectSize: objectSize, alignment: alignment, options: options.core,
+        named: bytes.span, objectSize: objectSize, alignment: alignment, options: options,
         constructor: constructor)
     } catch { throw SlabError(error) }
     allocator.core.hold(reference.root)

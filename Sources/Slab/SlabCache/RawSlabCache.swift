@@ -23,6 +23,7 @@ public struct RawSlabCache: Sendable {
     named name: String, objectSize: Int, alignment: Int = 8, options: SlabCacheOptions = [],
     of allocator: SlabAllocator = .shared
   ) throws(SlabError) {
+    guard alignment > 0 else { throw .invalidAlignment }
     handle = try CacheHandle(
       named: name, objectSize: objectSize, alignment: alignment, options: options, of: allocator)
     core = handle.root

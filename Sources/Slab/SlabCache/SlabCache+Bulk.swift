@@ -9,13 +9,28 @@ extension SlabCache where Object: ~Copyable {
   /// none. O(free capacity of the span); locks and system calls as `allocate`.
   ///
   /// - Parameters:
-  ///   - slots: the span to fill, for example of `SlabArray.append(addingCapacity:)`.
+  ///   - slots: the span to fill, for example of `SlabArray.append(count:initializingWith:)`.
   ///   - group: who is charged.
   ///   - make: makes an object; called with 0, 1, 2 and so on.
   @inlinable
   public func allocate(
     filling slots: inout OutputSpan<Slot<Object>>, in group: MemoryGroup,
     _ make: (Int) -> Object
+  ) throws(SlabError) {
+    try fill(&slots, in: group.core, make)
+  }
+
+  /// The same, charged to the group that is in effect here.
+  @inlinable
+  public func allocate(
+    filling slots: inout OutputSpan<Slot<Object>>, _ make: (Int) -> Object
+  ) throws(SlabError) {
+    try fill(&slots, in: BulkMemory.currentGroup(for: core), make)
+  }
+
+  @inlinable
+  func fill(
+    _ slots: inout OutputSpan<Slot<Object>>, in group: Pointer<Group>, _ make: (Int) -> Object
   ) throws(SlabError) {
     var made = 0
     while slots.freeCapacity > 0 {
@@ -63,14 +78,24 @@ enum BulkMemory {
   @usableFromInline
   static func allocate(
     _ memory: UnsafeMutableBufferPointer<UInt>, from root: Pointer<RootCache>,
-    in group: MemoryGroup
+    in group: Pointer<Group>
   ) -> SlabError? {
     do {
-      try unsafe Allocator(of: root.cache).allocate(bulk: memory, from: root, in: group.core)
+      try unsafe Allocator(of: root.cache).allocate(bulk: memory, from: root, in: group)
       return nil
     } catch {
-      return SlabError(error, allocatingFrom: root, in: group.core)
+      return SlabError(error, allocatingFrom: root, in: group)
     }
+  }
+
+  /// The group in effect, if it is one of the cache's allocator; else that allocator's root group.
+  @usableFromInline
+  static func currentGroup(for root: Pointer<RootCache>) -> Pointer<Group> {
+    let allocator = Allocator(of: root.cache)
+    guard let group = CurrentGroup.core, Allocator(of: group) == allocator else {
+      return allocator.rootGroup
+    }
+    return group
   }
 
   @usableFromInline

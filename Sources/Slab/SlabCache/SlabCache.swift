@@ -20,8 +20,8 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   /// Makes a cache. O(caches); may lock and make system calls; nobody is charged.
   ///
   /// - Parameters:
-  ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
-  ///     allocator.
+  ///   - name: 1 to 63 bytes without blanks, control and invisible characters; new, byte by byte, among
+  ///     the caches of the allocator.
   ///   - options: see `SlabCacheOptions`.
   ///   - alignment: in bytes, a power of two up to 4,096; that of the type at least.
   ///   - allocator: whose memory it is.

@@ -21,5 +21,11 @@ public struct SlabCacheOptions: OptionSet, Sendable {
   /// Never merged with another cache (`SLAB_NO_MERGE`): see `SlabAllocator.Configuration.mergesCaches`.
   public static let noMerge = SlabCacheOptions(rawValue: 1 << 3)
 
-  var core: CacheOptions { CacheOptions(rawValue: rawValue) }
+  private static let all: SlabCacheOptions = [.hardwareCacheAligned, .typeSafe, .poison, .noMerge]
+
+  /// - Throws: `.invalidOptions` for bits that are none.
+  func core() throws(SlabError) -> CacheOptions {
+    guard Self.all.isSuperset(of: self) else { throw .invalidOptions }
+    return CacheOptions(rawValue: rawValue)
+  }
 }

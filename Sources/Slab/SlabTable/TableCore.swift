@@ -27,13 +27,17 @@ struct TableCore: ~Copyable, Sendable {
     of allocator: SlabAllocator
   ) throws(SlabError) {
     guard minimumCapacity >= 0 else { throw .invalidLimit }
-    guard minimumCapacity <= BucketArray.mostBuckets else { throw .outOfMemory }
+    guard minimumCapacity <= BucketArray.mostBuckets else {
+      throw .outOfMemory(group: "/", bytes: 0)
+    }
     var bucketCount = BucketArray.fewestBuckets
     while bucketCount < minimumCapacity { bucketCount *= 2 }
     let cache = try unsafe CacheHandle(
       named: name, objectSize: entryBytes, alignment: alignment, options: .typeSafe,
       constructor: { unsafe TableEntry.construct($0) }, of: allocator)
-    guard let array = BucketArray.make(bucketCount: bucketCount) else { throw .outOfMemory }
+    guard let array = BucketArray.make(bucketCount: bucketCount) else {
+      throw .outOfMemory(group: "/", bytes: 0)
+    }
     self.allocator = allocator.core
     self.cache = cache
     root = cache.root

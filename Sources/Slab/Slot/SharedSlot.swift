@@ -98,4 +98,25 @@ extension SlabCache where Object: ~Copyable {
   ) throws(SlabError) -> SharedSlot<Value> where Object == Shared<Value> {
     unsafe SharedSlot(owning: try allocate(Shared(value)).leak())
   }
+
+  /// Allocates an object for several owners if there is memory for it within the limits, and makes it only
+  /// then. As `allocateIfPossible(in:_:)`.
+  @inlinable @inline(__always)
+  public func allocateSharedIfPossible<Value: ~Copyable, Failure: Error>(
+    in group: MemoryGroup, _ make: () throws(Failure) -> Value
+  ) throws(Failure) -> SharedSlot<Value>? where Object == Shared<Value> {
+    let slot = try allocateIfPossible(in: group) { () throws(Failure) in Shared(try make()) }
+    guard let slot else { return nil }
+    return unsafe SharedSlot(owning: slot.leak())
+  }
+
+  /// The same, charged to the group that is in effect here.
+  @inlinable @inline(__always)
+  public func allocateSharedIfPossible<Value: ~Copyable, Failure: Error>(
+    _ make: () throws(Failure) -> Value
+  ) throws(Failure) -> SharedSlot<Value>? where Object == Shared<Value> {
+    let slot = try allocateIfPossible { () throws(Failure) in Shared(try make()) }
+    guard let slot else { return nil }
+    return unsafe SharedSlot(owning: slot.leak())
+  }
 }

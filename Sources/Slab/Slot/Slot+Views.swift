@@ -38,7 +38,10 @@ extension Slot where Object: BitwiseCopyable {
   }
 
   /// The same for changes. O(1).
-  @inlinable
+  ///
+  /// - Safety: what is written must be a value of the type again: not every pattern of bits is a `Bool`,
+  ///   an enum or a pointer.
+  @unsafe @inlinable
   public var mutableBytes: MutableRawSpan {
     @_lifetime(&self)
     mutating get {

@@ -73,8 +73,20 @@ extension Allocator {
       from: rootCache(ofSizeClass: state.pointee.sizeClasses.index(forBytes: bytes)), in: group)
   }
 
-  /// The same for an alignment, a power of two up to a page.
+  /// The same for an alignment, a power of two up to a page. What is dispensable is refused at a limit
+  /// without a reclaim and without an event.
   package func allocate(
+    bytes: Int, alignment: Int, in group: Pointer<Group>, isDispensable: Bool = false
+  ) throws(AllocatorError) -> UInt {
+    guard isDispensable else {
+      return try allocateAligned(bytes: bytes, alignment: alignment, in: group)
+    }
+    Threads.isDispensable = true
+    defer { Threads.isDispensable = false }
+    return try allocateAligned(bytes: bytes, alignment: alignment, in: group)
+  }
+
+  private func allocateAligned(
     bytes: Int, alignment: Int, in group: Pointer<Group>
   ) throws(AllocatorError) -> UInt {
     guard alignment > 16 else {

@@ -6,9 +6,10 @@
 // It puts a head of its own behind the callbacks of each queue that has some; the last of these heads
 // to run ends the barrier. One barrier at a time: who asks while one goes on waits for the next one,
 // together with everybody else who asks. The sequence is even while none goes on, as with grace
-// periods.
+// periods. Who does not want to wait leaves a head: it is called when the barrier is over that he asked
+// for, by whoever ended it.
 
-internal import SlabPlatform
+package import SlabPlatform
 internal import Synchronization
 
 struct Barrier: ~Copyable {
@@ -18,6 +19,9 @@ struct Barrier: ~Copyable {
   let outstanding = Atomic<Int>(0)
   /// Under `lock`: the highest sequence that somebody waits for.
   var wanted: UInt64 = 0
+  /// Under `lock`: heads that are called after the barrier that goes on, and after the next one.
+  var followers = CallbackList()
+  var followersOfNext = CallbackList()
   let done = EventCount()
   /// Barriers that were done, for statistics.
   let count = Atomic<Int>(0)
@@ -27,15 +31,39 @@ extension Pointer where Pointee == AllocatorState {
   /// Asks for a barrier; waits for nothing. What to pass to `barrierIsOver`.
   func requestBarrier() -> UInt64 {
     flushDeferredFrees()
+    return requestBarrierOfQueues()
+  }
+
+  /// The same without what is still on the sheaf of deferred frees.
+  @discardableResult
+  fileprivate func requestBarrierOfQueues(
+    callingAfter follower: Pointer<GracePeriodCallback>? = nil
+  ) -> UInt64 {
     pointee.callbacks.barrier.lock.lock()
     let sequence = pointee.callbacks.barrier.sequence.load(ordering: .relaxed)
     let cookie = (sequence + 3) & ~1
     pointee.callbacks.barrier.wanted = max(pointee.callbacks.barrier.wanted, cookie)
-    var isOver = false
-    if sequence & 1 == 0 { isOver = startBarrier() }
+    if let follower {
+      if sequence & 1 == 0 {
+        pointee.callbacks.barrier.followers.append(follower)
+      } else {
+        pointee.callbacks.barrier.followersOfNext.append(follower)
+      }
+    }
+    var over = CallbackList()
+    if sequence & 1 == 0, startBarrier() { takeFollowers(into: &over) }
+    let isOver = barrierIsOver(cookie)
     pointee.callbacks.barrier.lock.unlock()
-    if isOver { noteBarrierOver() } else { kickCallbackWorker(isHurried: true) }
+    if isOver { noteBarrierOver(&over) } else { kickCallbackWorker(isHurried: true) }
     return cookie
+  }
+
+  /// Under the barrier's lock, when a barrier is over.
+  private func takeFollowers(into over: inout CallbackList) {
+    while let follower = pointee.callbacks.barrier.followers.popFirst() { over.append(follower) }
+    while let follower = pointee.callbacks.barrier.followersOfNext.popFirst() {
+      pointee.callbacks.barrier.followers.append(follower)
+    }
   }
 
   func barrierIsOver(_ cookie: UInt64) -> Bool {
@@ -76,17 +104,40 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.barrier.lock.lock()
     let sequence = pointee.callbacks.barrier.sequence.add(1, ordering: .acquiringAndReleasing)
       .newValue
+    var over = CallbackList()
+    takeFollowers(into: &over)
     let isNext = pointee.callbacks.barrier.wanted > sequence
-    if isNext { _ = startBarrier() }
+    if isNext, startBarrier() { takeFollowers(into: &over) }
     pointee.callbacks.barrier.lock.unlock()
     if isNext { kickCallbackWorker(isHurried: true) }
-    noteBarrierOver()
+    noteBarrierOver(&over)
   }
 
-  /// The life cycle may wait for it, and threads.
-  private func noteBarrierOver() {
+  /// The life cycle may wait for it, and threads; and those who do not.
+  private func noteBarrierOver(_ over: inout CallbackList) {
     noteBarrierBatchOver()
     pointee.callbacks.barrier.done.signal()
+    while let follower = over.popFirst() {
+      // SAFETY: the head's memory is the barrier's until now, and the function's from here on.
+      unsafe follower.pointee.function!(UnsafeMutableRawPointer(follower.unsafePointer))
+    }
+  }
+
+  /// Sees to it that deferred frees are done soon, and waits for them until a time of the monotonic
+  /// clock. For somebody who may be in a section of his own: he waits for nothing without this bound,
+  /// and does no worker's work.
+  func waitForDeferredFrees(until deadline: UInt64) {
+    flushDeferredFrees(mayWait: false)
+    let cookie = requestBarrierOfQueues()
+    while true {
+      let ticket = pointee.callbacks.barrier.done.prepare()
+      let now = SystemCall.monotonicNanoseconds
+      if barrierIsOver(cookie) || now >= deadline {
+        pointee.callbacks.barrier.done.cancel()
+        return
+      }
+      pointee.callbacks.barrier.done.wait(ticket, nanoseconds: deadline - now)
+    }
   }
 
   func waitForBarrier(_ cookie: UInt64) {
@@ -119,5 +170,19 @@ extension Allocator {
     state.checkNotReading()
     while !state.flushDeferredFrees() { state.waitForMembarrier() }
     state.waitForBarrier(state.requestBarrier())
+  }
+
+  /// The same without waiting: calls a function when the barrier is over, on a worker thread or, if there
+  /// is no callback, here. The head is the caller's, 16 bytes, until then. Not in a read-side section.
+  package func barrier(
+    callingAfter callback: Pointer<GracePeriodCallback>,
+    _ function: @escaping GracePeriodCallback.Function
+  ) {
+    state.checkNotReading()
+    // SAFETY: the head is the caller's, 16 bytes; whatever stood there is of no use any more.
+    unsafe callback.unsafePointer.initialize(to: GracePeriodCallback())
+    unsafe callback.pointee.function = function
+    while !state.flushDeferredFrees() { state.waitForMembarrier() }
+    state.requestBarrierOfQueues(callingAfter: callback)
   }
 }

@@ -165,7 +165,7 @@ extension Pointer where Pointee == AllocatorState {
     unsafe withOneObject(object) { unsafe freeDeferred($0) }
   }
 
-  private func withOneObject(
+  fileprivate func withOneObject(
     _ object: UInt, _ body: (UnsafeMutableBufferPointer<UInt>) -> Void
   ) {
     var object = object
@@ -207,17 +207,24 @@ extension Pointer where Pointee == AllocatorState {
       _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
       return
     }
-    for slot in 0..<pointee.region.slotCount { drainDeferred(word.first, onSlot: slot) }
+    for slot in 0..<pointee.region.slotCount {
+      _ = drainDeferred(word.first, onSlot: slot, mayWait: true)
+    }
     region.freeSheaf(word.first, ofClass: DeferredFrees.sheafClass)
     pointee.callbacks.deferred.isOpen = false
   }
 
   /// Moves everything that is on the sheaf, on any CPU, to pages: one fence. Then the callbacks are
-  /// queued, and a barrier waits for them. False if membarrier failed: then they are where they were.
+  /// queued, and a barrier waits for them. False if membarrier failed, or if it may not wait and would
+  /// have to, for the lock or for memory: then they are where they were.
   @discardableResult
-  func flushDeferredFrees() -> Bool {
+  func flushDeferredFrees(mayWait: Bool = true) -> Bool {
     guard hasDeferredFrees else { return true }
-    pointee.callbacks.deferred.lock.lock()
+    if mayWait {
+      pointee.callbacks.deferred.lock.lock()
+    } else if !pointee.callbacks.deferred.lock.tryLock() {
+      return false
+    }
     defer { pointee.callbacks.deferred.lock.unlock() }
     // Another thread may just have done it.
     guard hasDeferredFrees else { return true }
@@ -235,9 +242,16 @@ extension Pointer where Pointee == AllocatorState {
       pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
       return false
     }
-    for slot in 0..<pointee.region.slotCount { drainDeferred(word.first, onSlot: slot) }
+    var isWhole = true
+    for slot in 0..<pointee.region.slotCount
+    where !drainDeferred(word.first, onSlot: slot, mayWait: mayWait) {
+      isWhole = false
+    }
     _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
-    return true
+    if !isWhole {
+      pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
+    }
+    return isWhole
   }
 
   /// In a child of fork: another thread may have put something on the sheaf and not said so.
@@ -250,16 +264,19 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.deferred.counting.store(0, ordering: .relaxed)
   }
 
-  private func drainDeferred(_ first: UInt, onSlot slot: Int) {
+  /// False if it may not wait and has no memory for a page.
+  private func drainDeferred(_ first: UInt, onSlot slot: Int, mayWait: Bool) -> Bool {
     let sheaf = Words(at: pointee.region.address(first, onSlot: slot))
     let count = Int(sheaf[0]) / 8
-    guard count > 0 else { return }
+    guard count > 0 else { return true }
     if let page = makePage() {
       // SAFETY: a sheaf has at most one address less than a page.
       for index in 0..<count { unsafe page.objects[index] = UInt(sheaf[index + 1]) }
       page.pointee.count = count
       sheaf[0] = 0
       page.queue()
+    } else if !mayWait {
+      return false
     } else {
       waitForGracePeriod(gracePeriodSnapshot())
       for index in 1...count {
@@ -267,6 +284,7 @@ extension Pointer where Pointee == AllocatorState {
       }
       sheaf[0] = 0
     }
+    return true
   }
 
   /// A turn of worker 0: what lay on the sheaf for a turn is moved on.
@@ -276,6 +294,19 @@ extension Pointer where Pointee == AllocatorState {
 }
 
 extension Allocator {
+  /// Counts an object as one that is freed after a grace period, by a callback of the caller's: nobody
+  /// has it from here on, so `destroy` of its cache is not refused for it. The callback calls
+  /// `freeDeferred`. O(1), no lock.
+  package func deferObject(_ object: UInt) {
+    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
+    cache.pointee.root.add(1, to: RootCache.Sum.deferred)
+  }
+
+  /// Frees an object that was counted so. As `free`; may wait for somebody who counts live objects.
+  package func freeDeferred(_ object: UInt) {
+    unsafe state.withOneObject(object) { unsafe state.freeDeferred($0) }
+  }
+
   /// Frees an object after a grace period (kvfree_rcu): to readers it stays what it is until their
   /// sections end. A restartable sequence; every 500 objects an allocation. With over 260,000 objects
   /// waiting, every 500th call waits for 0.2 ms at most. It waits for a grace period only where there is

@@ -98,12 +98,13 @@ extension Pointer where Pointee == AllocatorState {
       pointee.registry.lock.lock()
       // Releasing: pairs with the acquiring load in `state`.
       group.pointee.state.store(GroupState.drained.rawValue, ordering: .releasing)
-      if group.pointee.isDiscarded { queueDiscarding(of: group) }
+      if group.pointee.isDiscarded { queueDiscarding(of: group) } else { group.finishEnding() }
       releaseIfUnused(group, released: &released)
       pointee.registry.lock.unlock()
       released.free(to: self)
       count += 1
     }
+    if count > 0 { pointee.lifecycle.endingIsOver.signal() }
     noteDone(count)
   }
 }

@@ -17,11 +17,17 @@ extension Pointer where Pointee == Group {
       guard bytes <= pointee.max.load(ordering: .relaxed) - current else {
         return self
       }
-      // Relaxed: the counters guard no memory; the pages come from the page lock.
+      // The counters guard no memory; the pages come from the page lock. Sequentially consistent for
+      // `setMax`, which stores the limit and then looks here: one of the two sees the other.
       let (done, now) = pointee.current.compareExchange(
-        expected: current, desired: current + bytes, ordering: .relaxed)
+        expected: current, desired: current + bytes, ordering: .sequentiallyConsistent)
       if done { break }
       current = now
+    }
+    guard current + bytes <= pointee.max.load(ordering: .sequentiallyConsistent) else {
+      // Lowered meanwhile, and whoever did so may not have seen the charge.
+      pointee.current.subtract(bytes, ordering: .relaxed)
+      return self
     }
     if let parent = pointee.parent, let refusing = parent.charge(bytes: bytes) {
       pointee.current.subtract(bytes, ordering: .relaxed)

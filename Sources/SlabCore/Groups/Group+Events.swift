@@ -22,13 +22,13 @@ package enum GroupEvent: Int, CaseIterable, Sendable {
 
 /// A moment's counters of a group.
 package struct GroupEvents: Equatable, Sendable {
-  private var counts = InlineArray<4, UInt32>(repeating: 0)
+  private var counts = InlineArray<4, Int>(repeating: 0)
 
   package init() {}
 
   package subscript(_ event: GroupEvent) -> Int {
-    get { Int(counts[event.rawValue]) }
-    set { counts[event.rawValue] = UInt32(truncatingIfNeeded: newValue) }
+    get { counts[event.rawValue] }
+    set { counts[event.rawValue] = newValue }
   }
 
   package static func == (left: GroupEvents, right: GroupEvents) -> Bool {
@@ -140,7 +140,7 @@ struct ChangedGroups: ~Copyable {
 extension Pointer where Pointee == Group {
   func count(of event: GroupEvent, local: Bool) -> Int {
     let counts = local ? event.rawValue : event.rawValue + GroupEvent.allCases.count
-    return Int(pointee.events[counts].load(ordering: .relaxed))
+    return pointee.events[counts].load(ordering: .relaxed)
   }
 
   /// Counts an event here and upwards. By somebody who has a handle on this group or one below. O(depth).

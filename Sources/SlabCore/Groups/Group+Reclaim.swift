@@ -6,6 +6,10 @@
 //   3  the same for the other groups below the one whose limit it is: first those above their `low`,
 //      then, with an event, those that are protected by it
 //
+// And before a charge is refused for good, it waits for what is on its way back already: ends of groups
+// that the workers have in hand, and objects that are freed after a grace period. With a bound: the
+// thread may be in a section that the grace period waits for.
+//
 // Everything here runs on the thread that allocates, holding no lock; it may have a slab in hand. What
 // its shrinkers allocate reclaims nothing.
 
@@ -95,19 +99,28 @@ extension Pointer where Pointee == Group {
   func allocateRunAfterReclaim(
     order: Int, refusedBy first: Pointer<Group>
   ) throws(AllocatorError) -> Int {
+    guard !Threads.isDispensable else { throw .groupLimit(first) }
     let allocator = Allocator(state: pointee.allocator)
     var refusing = first
     refusing.note(.max)
-    for _ in 0..<Self.mostRounds {
+    var rounds = 0
+    var patience = Patience()
+    rounds: while rounds < Self.mostRounds {
+      // Before the try: what is over by then has been tried for.
+      let underWay = patience.look(below: refusing)
       let bytes = UnitMap.unitBytes << max(order, UnitMap.pageOrder)
       let reclaimed = allocator.reclaim(bytes: bytes, of: refusing, from: self)
       do throws(AllocatorError) {
         return try allocateRun(order: order)
       } catch {
         guard case .groupLimit(let group) = error else { throw error }
-        // Without progress somebody else may still have made room a moment ago: that was the try.
-        if reclaimed == 0, group == refusing { break }
-        refusing = group
+        if reclaimed > 0 || group != refusing {
+          rounds += 1
+          refusing = group
+        } else if !patience.wait(for: underWay, below: refusing) {
+          // Without progress somebody else may still have made room a moment ago: that was the try.
+          break rounds
+        }
       }
     }
     refusing.note(.oom)
@@ -134,9 +147,10 @@ extension Allocator {
   /// reclaims first; what is left above it stays, and further charges are refused.
   package func setMax(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
     try checkLimit(bytes, of: group)
-    group.pointee.max.store(bytes, ordering: .relaxed)
+    // Sequentially consistent, with the look behind it: see `charge`.
+    group.pointee.max.store(bytes, ordering: .sequentiallyConsistent)
     for _ in 0..<16 {
-      let excess = group.pointee.current.load(ordering: .relaxed) - bytes
+      let excess = group.pointee.current.load(ordering: .sequentiallyConsistent) - bytes
       if excess <= 0 || reclaim(bytes: excess, of: group) == 0 { return }
     }
   }

@@ -63,6 +63,10 @@ package struct Group: ~Copyable {
   /// Used slots of the table, tombstones included.
   var usedSlots: UInt16 = 0
   let endings: EndingPolicy
+  /// Whether it is on the stack of changed groups; not under the lock.
+  let isChanged = Atomic<Bool>(false)
+  /// Groups at and below this one whose end is under way: see Group+Endings.swift.
+  var endingCount: UInt32 = 0
   /// The next group on the offline batch.
   var nextInBatch: Pointer<Group>? = nil
   /// Caches that are shut down while a handle is held.
@@ -85,8 +89,6 @@ package struct Group: ~Copyable {
   /// Lifecycle/Discard.swift.
   var isDiscarded = false
   var isDiscarding = false
-  /// Whether it is on the stack of changed groups.
-  let isChanged = Atomic<Bool>(false)
   /// Those who want to know of changes.
   let watchers = Atomic<UInt32>(0)
   /// Its places on that stack and in the hand of who took it off: they keep the descriptor.
@@ -98,7 +100,7 @@ package struct Group: ~Copyable {
   var shrinkers = ListNode()
   // Line 5.
   /// By event: the group's own, then those of the group and of all below it.
-  let events = InlineArray<8, Atomic<UInt32>> { _ in Atomic(0) }
+  let events = InlineArray<8, Atomic<Int>> { _ in Atomic(0) }
 
   static var descriptorBytes: Int { 384 }
   static var siblingNodeOffset: UInt { 176 }

@@ -2,8 +2,10 @@
 // memory (reference e.8). One is registered for one group.
 //
 // No lock is held while its functions run: they free objects, and take locks of the user's. What keeps
-// it meanwhile is `users`, which `unregisterShrinker` waits for. The walk over a group's shrinkers is
-// by a cursor, which fork waits for; so a child of fork has no user of a shrinker.
+// it meanwhile is `users`. Who unregisters it waits for them, and ends it; but a thread that is in some
+// shrinker's functions itself waits for nobody: it abandons the shrinker, and the last of its users ends
+// it. Either way nobody begins to ask it any more. The walk over a group's shrinkers is by a cursor,
+// which fork waits for; so a child of fork has no user of a shrinker.
 
 package import SlabPlatform
 internal import Synchronization
@@ -16,8 +18,10 @@ package struct Shrinker: ~Copyable {
   let configuration: ShrinkerConfiguration
   /// Work that was due and not done, in objects.
   let deferred = Atomic<Int>(0)
-  /// Threads that are in its functions.
+  /// Threads that are in its functions. Raised, and lowered to 0, under the registry lock.
   let users = Atomic<Int>(0)
+  /// Under the registry lock: unregistered, and its last user is to end it.
+  var isAbandoned = false
 
   /// More objects than any heap has, and few enough that sums and products of them do not overflow:
   /// whatever a shrinker says it has, it counts as no more.
@@ -36,10 +40,13 @@ package struct ShrinkerConfiguration: Sendable {
   package typealias Count = @convention(c) (UnsafeMutableRawPointer) -> Int
   /// Frees up to so many objects; how many it did, or less than 0 to stop.
   package typealias Scan = @convention(c) (UnsafeMutableRawPointer, Int) -> Int
+  /// Ends the context: nobody asks any more.
+  package typealias End = @convention(c) (UnsafeMutableRawPointer) -> Void
 
   let count: Count
   let scan: Scan
-  /// Passed to both.
+  let end: End
+  /// Passed to all three.
   let context: UInt
   /// How dear an object is to be made again; 0 for nothing.
   let seeks: Int
@@ -47,11 +54,12 @@ package struct ShrinkerConfiguration: Sendable {
   let batch: Int
 
   package init(
-    count: @escaping Count, scan: @escaping Scan, context: UnsafeMutableRawPointer, seeks: Int,
-    batch: Int
+    count: @escaping Count, scan: @escaping Scan, end: @escaping End,
+    context: UnsafeMutableRawPointer, seeks: Int, batch: Int
   ) {
     unsafe self.count = count
     unsafe self.scan = scan
+    unsafe self.end = end
     self.context = UInt(bitPattern: context)
     self.seeks = seeks
     self.batch = batch
@@ -64,7 +72,8 @@ package struct ShrinkerConfiguration: Sendable {
 }
 
 extension Allocator {
-  /// Registers a shrinker for a group, on which it takes a handle. O(1); takes the registry lock.
+  /// Registers a shrinker for a group, on which it takes a handle. O(1); takes the registry lock. If it
+  /// throws, the context is still the caller's.
   ///
   /// - Throws: `.invalidLimit` for a number below its least, `.groupOffline`, `.outOfMemory`.
   package func registerShrinker(
@@ -91,13 +100,15 @@ extension Allocator {
   }
 
   /// Ends a shrinker: it is not asked any more, and nobody is in its functions afterwards. Waits for
-  /// those who are. Not inside a shrinker's function, where it ends the process.
+  /// those who are; but inside a shrinker's functions, its own or another's, for nobody: then those who
+  /// are in its functions come to their end, and the last of them ends the context.
   package func unregisterShrinker(_ shrinker: Pointer<Shrinker>) {
-    guard !Threads.isReclaiming else {
-      fatal("shrinker: unregistered while it is asked (deadlock)")
-    }
     state.pointee.registry.lock.lock()
     shrinker.node.unlink()
+    if Threads.isReclaiming, shrinker.pointee.users.load(ordering: .relaxed) > 0 {
+      shrinker.pointee.isAbandoned = true
+      return state.pointee.registry.lock.unlock()
+    }
     state.pointee.registry.lock.unlock()
     while true {
       let ticket = state.pointee.lifecycle.shrinkerIsIdle.prepare()
@@ -106,8 +117,15 @@ extension Allocator {
       state.pointee.lifecycle.shrinkerIsIdle.wait(ticket)
     }
     state.pointee.lifecycle.shrinkerIsIdle.cancel()
+    end(shrinker)
+  }
+
+  /// Of a shrinker that is on no list and has no user.
+  fileprivate func end(_ shrinker: Pointer<Shrinker>) {
+    let configuration = shrinker.pointee.configuration
     let group = shrinker.pointee.group
     state.freeInternal(shrinker.address)
+    unsafe configuration.end(configuration.pointer)
     release(group)
   }
 }
@@ -158,8 +176,17 @@ extension Pointer where Pointee == Group {
         allocator.pointee.registry.lock.unlock()
         freeable += shrinker.shrink(priority: priority)
         allocator.pointee.registry.lock.lock()
+        // Before the count falls: then whoever waits for that may end it.
+        let isAbandoned = shrinker.pointee.isAbandoned
         let left = shrinker.pointee.users.subtract(1, ordering: .sequentiallyConsistent).newValue
-        if left == 0 { allocator.pointee.lifecycle.shrinkerIsIdle.signal() }
+        guard left == 0 else { continue }
+        if isAbandoned {
+          allocator.pointee.registry.lock.unlock()
+          Allocator(state: allocator).end(shrinker)
+          allocator.pointee.registry.lock.lock()
+        } else {
+          allocator.pointee.lifecycle.shrinkerIsIdle.signal()
+        }
       }
     }
     allocator.putDown()

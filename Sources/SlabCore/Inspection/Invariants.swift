@@ -192,6 +192,7 @@ extension Pointer where Pointee == Group {
     pages += own >> UnitMap.pageOrder
     var children = 0
     var online = 0
+    var ending = isEnding ? 1 : 0
     var onlineBelow = 0
     var dyingBelow = 0
     var child = childGroups.successor(in: childGroups)
@@ -207,6 +208,7 @@ extension Pointer where Pointee == Group {
       if group.isOnline, online < children { return "group: online child groups first" }
       if group.pointee.isIndexed, !group.isOnline { return "group: a name after its end" }
       children += 1
+      ending += Int(group.pointee.endingCount)
       if group.isOnline { online += 1 }
       onlineBelow += Int(group.pointee.onlineDescendantCount) + (group.isOnline ? 1 : 0)
       dyingBelow += Int(group.pointee.dyingDescendantCount) + (group.isOnline ? 0 : 1)
@@ -216,6 +218,7 @@ extension Pointer where Pointee == Group {
     {
       return "group: descendants do not add up"
     }
+    if ending != Int(pointee.endingCount) { return "group: endings do not add up" }
     if state == .reparenting || pointee.reparentingChildGroupCount > 0 {
       return "group: reparenting while nobody works"
     }

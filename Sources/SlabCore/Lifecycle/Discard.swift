@@ -26,26 +26,28 @@ extension Allocator {
   package func discard(_ group: Pointer<Group>) throws(AllocatorError) {
     guard group.pointee.parent != nil else { throw .rootGroup }
     guard !state.isLinux410 else { return try close(group) }
-    state.pointee.registry.lock.lock()
-    group.pointee.isClosing = true
-    state.pointee.registry.lock.unlock()
     discardSubtree(group)
     state.kickWorkers()
   }
 
-  /// The caller holds a handle.
+  /// The caller holds a handle. From its first moment the group gets no child group: whoever came before
+  /// is found by the walk.
   private func discardSubtree(_ group: Pointer<Group>) {
+    state.pointee.registry.lock.lock()
+    group.pointee.isClosing = true
+    state.pointee.registry.lock.unlock()
     forEachChild(of: group, endedToo: true) { child in
       discardSubtree(child)
       release(child)
     }
+    pausePoint(.beforeClosingMore)
     state.pointee.registry.lock.lock()
     group.pointee.isDiscarded = true
     switch group.state {
-    case .online:
-      // Between the walk and here somebody may have made a child: not below a closing group.
-      takeOffline(group)
-    case .drained where !group.pointee.isDiscarding: state.queueDiscarding(of: group)
+    case .online: takeOffline(group)
+    case .drained where !group.pointee.isDiscarding:
+      group.beginEnding()
+      state.queueDiscarding(of: group)
     default: break
     }
     state.pointee.registry.lock.unlock()
@@ -74,6 +76,7 @@ extension Pointer where Pointee == AllocatorState {
       discardSlabs(of: group)
       count += 1
     }
+    if count > 0 { pointee.lifecycle.endingIsOver.signal() }
     noteDone(count)
     return count > 0
   }
@@ -107,6 +110,7 @@ extension Pointer where Pointee == AllocatorState {
       queueDiscarding(of: group)
     } else {
       group.pointee.isDiscarding = false
+      group.finishEnding()
       releaseIfUnused(group, released: &released)
     }
     pointee.registry.lock.unlock()

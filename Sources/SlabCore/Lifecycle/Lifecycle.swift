@@ -39,6 +39,8 @@ struct Lifecycle: ~Copyable {
   let pending = Atomic<Int>(0)
   /// Signalled when `pending` falls to 0.
   let drained = EventCount()
+  /// Signalled when some groups' endings are over: see Group+Endings.swift.
+  let endingIsOver = EventCount()
 
   /// One fence worker at a time: caches that it holds chained are nobody else's.
   let batchLock = Lock()

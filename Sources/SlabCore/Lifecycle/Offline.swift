@@ -33,6 +33,8 @@ extension Allocator {
   /// Under the registry lock. The state changes first: a creator of a child rechecks it under this
   /// lock, so no child is born afterwards.
   func takeOffline(_ group: Pointer<Group>) {
+    invariant(group.pointee.onlineChildGroupCount == 0, "offline: above groups that are online")
+    group.beginEnding()
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.offline.rawValue, ordering: .releasing)
     state.leaveOnlineSiblings(group)

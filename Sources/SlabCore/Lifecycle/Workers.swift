@@ -222,6 +222,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.wake.resetAfterFork()
     pointee.lifecycle.workers.ended.resetAfterFork()
     pointee.lifecycle.drained.resetAfterFork()
+    pointee.lifecycle.endingIsOver.resetAfterFork()
     pointee.lifecycle.shrinkerIsIdle.resetAfterFork()
     pointee.changedGroups.changed.resetAfterFork()
   }

@@ -12,6 +12,12 @@ package enum Threads {
     set { slab_set_reclaiming(newValue ? 1 : 0) }
   }
 
+  /// Whether the running thread can do without what it allocates: at a limit that is refused at once.
+  package static var isDispensable: Bool {
+    get { slab_is_dispensable() != 0 }
+    set { slab_set_dispensable(newValue ? 1 : 0) }
+  }
+
   /// A hint to the CPU that the thread waits for another one.
   package static func pause() { slab_pause() }
 

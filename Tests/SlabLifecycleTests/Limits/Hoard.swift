@@ -47,6 +47,7 @@ final class Hoard: Sendable {
       ShrinkerConfiguration(
         count: { unsafe Unmanaged<Hoard>.fromOpaque($0).takeUnretainedValue().count },
         scan: { unsafe Unmanaged<Hoard>.fromOpaque($0).takeUnretainedValue().scan($1) },
+        end: { unsafe Unmanaged<Hoard>.fromOpaque($0).takeUnretainedValue().end() },
         context: context, seeks: seeks, batch: batch),
       for: group)
   }
@@ -56,6 +57,11 @@ final class Hoard: Sendable {
     whileAsked()
     return free(wanted)
   }
+
+  /// Registrations that have ended.
+  let ended = Shared(0)
+
+  private func end() { ended.with { $0 += 1 } }
 }
 
 /// A shrinker's answers, and what it was asked for.
@@ -85,6 +91,7 @@ final class Oracle: Sendable {
           unsafe Unmanaged<Oracle>.fromOpaque($0).takeUnretainedValue().freeable.with { $0 }
         },
         scan: { unsafe Unmanaged<Oracle>.fromOpaque($0).takeUnretainedValue().scan($1) },
+        end: { _ in },
         context: context, seeks: seeks, batch: batch),
       for: group)
   }

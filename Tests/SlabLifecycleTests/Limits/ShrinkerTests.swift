@@ -209,36 +209,75 @@ import Testing
     }
   }
 
-  /// What ends the process, instead of waiting for itself.
-  @Test(arguments: [false, true])
-  func insideItsOwnFunctions(forks: Bool) async throws {
+  /// Inside a shrinker's functions nobody is waited for: its own registration ends with the call, and so
+  /// does that of another one in which a second thread is.
+  @Test(arguments: [false, true]) func unregisteredInAShrinker(isOther: Bool) throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeChargedCache()
+      let groups = try (0..<2).map { _ in try allocator.makeGroup("group") }
+      let ending = Shared(Pointer<Shrinker>?.none)
+      let isInside = Shared(false)
+      let mayLeave = Shared(false)
+      let unregister: @Sendable () -> Void = {
+        let shrinker = ending.with { shrinker in
+          defer { shrinker = nil }
+          return shrinker
+        }
+        if let shrinker { allocator.unregisterShrinker(shrinker) }
+      }
+      let hoard = Hoard(allocator) {
+        guard isOther else { return unregister() }
+        isInside.with { $0 = true }
+        _ = eventually { mayLeave.with { $0 } }
+      }
+      let other = Hoard(allocator, whileAsked: unregister)
+      for hoard in [hoard, other] {
+        hoard.add(try allocator.allocate(from: root, in: groups[0]))
+        hoard.add(try allocator.allocate(from: root, in: groups[0]))
+      }
+      let shrinker = try hoard.register(for: groups[0])
+      ending.with { $0 = shrinker }
+      if isOther {
+        let second = try other.register(for: groups[1])
+        let reclaiming = TestThread { allocator.reclaim(bytes: slabOfOne, of: groups[0]) }
+        #expect(eventually { isInside.with { $0 } })
+        allocator.reclaim(bytes: slabOfOne, of: groups[1])
+        // Abandoned, and not ended while somebody is in its functions.
+        #expect(ending.with { $0 } == nil && hoard.ended.with { $0 } == 0)
+        mayLeave.with { $0 = true }
+        reclaiming.join()
+        allocator.unregisterShrinker(second)
+        #expect(other.ended.with { $0 } == 1)
+      } else {
+        allocator.reclaim(bytes: slabOfOne, of: groups[0])
+      }
+      #expect(ending.with { $0 } == nil && hoard.ended.with { $0 } == 1)
+      let asked = hoard.asked.with { $0.count }
+      allocator.reclaim(bytes: 100 * slabOfOne, of: groups[0])
+      #expect(hoard.asked.with { $0.count } == asked)
+      for hoard in [hoard, other] { hoard.freeAll() }
+      for group in groups { allocator.release(group) }
+      try allocator.destroy(root)
+    }
+  }
+
+  /// A fork waits for the walk that it is in: it ends the process, instead of waiting for itself.
+  @Test func forkInAShrinker() async throws {
     let result = await #expect(
       processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
-    ) { [forks] in
+    ) {
       // A broken check hangs: then this ends it.
       alarm(20)
       let allocator = try Allocator()
       let root = try allocator.makeChargedCache()
       let group = try allocator.makeGroup("group")
-      let own = Shared(Pointer<Shrinker>?.none)
-      let hoard = Hoard(allocator) {
-        if forks {
-          _ = forkProcess()
-        } else {
-          allocator.unregisterShrinker(own.with { $0! })
-        }
-      }
-      let shrinker = try hoard.register(for: group)
-      own.with { $0 = shrinker }
+      let hoard = Hoard(allocator) { _ = forkProcess() }
+      _ = try hoard.register(for: group)
       hoard.add(try allocator.allocate(from: root, in: group))
       allocator.reclaim(bytes: slabOfOne, of: group)
     }
-    let line =
-      forks
-      ? "slab: fork: called from a shrinker (deadlock)\n"
-      : "slab: shrinker: unregistered while it is asked (deadlock)\n"
     let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
-    #expect(text == line)
+    #expect(text == "slab: fork: called from a shrinker (deadlock)\n")
   }
 
   /// Registering without memory: an error, and nothing has changed.

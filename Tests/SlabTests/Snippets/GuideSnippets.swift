@@ -125,7 +125,8 @@ final class Recent: Shrinker {
     expectNil(maybe, false)
     // snippet
     var batch = SlabArray<Slot<Node>>(in: tenant)
-    try batch.append(addingCapacity: 100) { span throws(SlabError) in
+    try batch.reserveCapacity(100)
+    try batch.append(count: 100) { span throws(SlabError) in
       try nodes.allocate(filling: &span, in: tenant) { Node(depth: $0) }
     }
     // end
@@ -142,9 +143,8 @@ final class Recent: Shrinker {
     // end
     #expect(sum == 9)
     // snippet
-    let reply = try SlabBuffer(capacity: 1016, in: tenant) { bytes throws(SlabError) in
-      for byte in "ok".utf8 { bytes.append(byte) }
-    }
+    var reply = try SlabBuffer(capacity: 1016, in: tenant)
+    reply.append { bytes in for byte in "ok".utf8 { bytes.append(byte) } }
     // end
     #expect(reply.byteCount == 2)
   }
