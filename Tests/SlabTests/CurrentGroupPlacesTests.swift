@@ -16,7 +16,7 @@ final class Kept: Sendable {
   func allocate() throws(SlabError) {
     var slot: Slot<Int>? = try objects.allocate(1)
     let failed = slots.withLock { $0.appendIfPossible(slot.take()!) != nil }
-    if failed { throw .outOfMemory }
+    if failed { Issue.record("no memory") }
   }
 
   var count: Int { slots.withLock { $0.count } }

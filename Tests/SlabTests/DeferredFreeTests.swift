@@ -47,7 +47,7 @@ import struct SlabCore.GracePeriodCookie
     #expect(unsafe object.pointee.number == 7)
     #expect(objectsInUse(in: group) == 1)
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(ends.value == 1)
     #expect(objectsInUse(in: group) == 0)
     try cache.destroy()
@@ -69,12 +69,13 @@ import struct SlabCore.GracePeriodCookie
     // SAFETY: the section is open: the object is what it was.
     #expect((0..<64).allSatisfy { unsafe object.pointee[$0] == 9 })
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(objectsInUse(in: group) == 100)
   }
 
   /// The barrier waits for those that are queued, not only for one grace period.
-  @Test func barrierWaitsForEveryDeferredFree() async throws {
+  @Test(arguments: [true, false])
+  func barrierWaitsForEveryDeferredFree(blocking: Bool) async throws {
     let tracked = try SlabCache<Tracked>(named: "tracked", of: allocator)
     let plain = try SlabCache<Int>(named: "plain", of: allocator)
     let (isOver, mayBeOver, isEarly) = (Flag(), Flag(), Flag())
@@ -84,10 +85,20 @@ import struct SlabCore.GracePeriodCookie
         try tracked.allocate(Tracked(ends, number), in: group).freeAfterGracePeriod()
         try plain.allocate(number, in: group).freeAfterGracePeriod()
       }
-      _ = TestThread {
-        allocator.barrier()
+      let done: @Sendable () -> Void = {
         if !mayBeOver.isSet || ends.value != 2000 { isEarly.set() }
         isOver.set()
+      }
+      if blocking {
+        _ = TestThread {
+          allocator.barrier()
+          done()
+        }
+      } else {
+        Task {
+          await allocator.barrier()
+          done()
+        }
       }
     }
     #expect(!isOver.isSet)
@@ -100,15 +111,18 @@ import struct SlabCore.GracePeriodCookie
     #expect(objectsInUse(in: group) == 0)
   }
 
-  @Test func theSharedBarrier() async throws {
-    let cache = try SlabCache<Tracked>(named: "shared-barrier")
+  @Test(arguments: [true, false]) func theSharedBarrier(blocking: Bool) async throws {
+    let cache = try SlabCache<Tracked>(named: "shared-barrier-\(blocking)")
     for number in 0..<1000 {
       try cache.allocate(Tracked(ends, number), in: .root).freeAfterGracePeriod()
     }
-    RCU.barrier()
+    if blocking { blockingBarrier() } else { await RCU.barrier() }
     #expect(ends.value == 1000)
     try cache.destroy()
   }
+
+  /// Not the overload that suspends.
+  private func blockingBarrier() { RCU.barrier() }
 
   /// The object's own allocator is asked for the grace period, whichever is the shared one.
   @Test func everyAllocatorHasSectionsOfItsOwn() async throws {
@@ -123,14 +137,14 @@ import struct SlabCore.GracePeriodCookie
     // Neither the shared allocator nor another one waits for the section, or frees the object.
     let foreignEnds = Tracked.Ends()
     try foreign.allocate(Tracked(foreignEnds), in: other.rootGroup).freeAfterGracePeriod()
-    other.barrier()
+    await other.barrier()
     await other.synchronize()
     #expect(foreignEnds.value == 1)
-    RCU.barrier()
+    await RCU.barrier()
     #expect(ends.value == 0)
     #expect(objectsInUse(in: group) == 2)
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(ends.value == 1)
     #expect(objectsInUse(in: group) == 0)
   }
@@ -150,7 +164,7 @@ import struct SlabCore.GracePeriodCookie
     #expect(ends.value == 0)
     #expect(objectsInUse(in: group) == 2)
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(ends.value == 1)
     #expect(objectsInUse(in: group) == 0)
     try first.destroy()
@@ -170,7 +184,7 @@ import struct SlabCore.GracePeriodCookie
     #expect(ends.value == 0)
     #expect(allocator.statistics.chargedBytes > 0)
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(ends.value == 1)
     allocator.waitUntilDrained()
     #expect(allocator.statistics.chargedBytes == 0)
@@ -194,7 +208,7 @@ import struct SlabCore.GracePeriodCookie
     // SAFETY: both are live; the function, if it was called too early, writes an aligned word.
     #expect(unsafe head.load(fromByteOffset: 16, as: Int.self) == 0)
     await section.end()
-    allocator.barrier()
+    await allocator.barrier()
     #expect(objectsInUse(in: group) == 1)
     #expect(unsafe head.load(fromByteOffset: 16, as: Int.self) == 1)
     unsafe raw.free(head)
