@@ -60,13 +60,16 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func aTaskKeepsItAcrossSuspensions() async throws {
+    let kept = Kept()
     try await MemoryGroup.with(groups[0]) {
-      for _ in 0..<100 {
+      for _ in 0..<1000 {
         await Task.yield()
+        try kept.allocate()
         #expect(MemoryGroup.inEffect == groups[0])
       }
       try expect(groups[0])
     }
+    #expect(kept.count(in: groups[0]) == 1000)
     try expect(nil)
   }
 
@@ -114,21 +117,29 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   /// The place where whatever hangs on threads or executors goes wrong: one thread runs the jobs of
-  /// both tenants for the actor.
-  @Test func aSharedActorWorksForWhoeverCallsIt() async throws {
+  /// many tenants for the actor.
+  @Test func aSharedActorAllocatesForWhoeverCallsIt() async throws {
     let actor = SharedActor()
+    let tenants = try (0..<4).map { try groups[0].makeChild(named: "tenant-\($0)") }
+    let rounds = isSanitized ? 500 : 2000
     await withTaskGroup(of: Void.self) { tasks in
-      for round in 0..<8 {
-        let group = groups[round % 2]
+      for task in 0..<12 {
+        // Every third task is nobody's.
+        let tenant = task % 3 == 2 ? MemoryGroup.root : tenants[task % 4]
         tasks.addTask {
-          await MemoryGroup.with(group) {
-            for _ in 0..<2000 {
-              if await !actor.isInEffect(group) { Issue.record("another tenant's group") }
+          await MemoryGroup.with(tenant) {
+            for round in 0..<rounds {
+              do { try await actor.allocate(suspends: round % 8 == 0) } catch {
+                Issue.record("\(error)")
+              }
             }
           }
         }
       }
     }
+    // Two of the twelve tasks for each tenant, and two objects each time.
+    for tenant in tenants { #expect(actor.kept.count(in: tenant) == 2 * rounds * 2) }
+    #expect(actor.kept.count == 12 * rounds * 2)
   }
 
   @Test func continuationsResumedElsewhereDoNotMatter() async throws {
@@ -188,23 +199,13 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 }
 
+/// Allocates for whoever asks, and gives way between two objects.
 private actor SharedActor {
-  func isInEffect(_ group: MemoryGroup) -> Bool { MemoryGroup.inEffect == group }
-}
+  nonisolated let kept = Kept()
 
-/// Closed until it is opened.
-private actor Gate {
-  private var isOpen = false
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  func wait() async {
-    if isOpen { return }
-    await withCheckedContinuation { waiting.append($0) }
-  }
-
-  func open() {
-    isOpen = true
-    for continuation in waiting { continuation.resume() }
-    waiting = []
+  func allocate(suspends: Bool) async throws(SlabError) {
+    try kept.allocate()
+    if suspends { await Task.yield() }
+    try kept.allocate()
   }
 }
