@@ -101,7 +101,7 @@ extension Snippets {
         }
         try await tasks.waitForAll()
       }
-      RCU.barrier()
+      await RCU.barrier()
       #expect(settings.withCurrent { $0.limit } == 2000)
     }
   }

@@ -1,0 +1,107 @@
+// Limits that change while others allocate: no counter is ever above the highest of them, and the last
+// one is kept to.
+
+import Slab
+import SlabTestSupport
+import Synchronization
+import Testing
+
+@Suite(.inTurn) struct LimitStormTests {
+  private static let page = 4096
+
+  /// What the threads share.
+  private final class Storm: Sendable {
+    let cache: SlabCache<[4096 of UInt8]>
+    let group: MemoryGroup
+    let threads: Int
+    /// Each thread's turns, so that somebody can wait until all have had one.
+    let turns = Mutex<[Int]>([])
+    let isOver = Flag()
+    let allocated = Atomic(0)
+    let refused = Atomic(0)
+    /// Errors that are none of the limit's.
+    let failures = Atomic(0)
+
+    init(_ cache: SlabCache<[4096 of UInt8]>, _ group: MemoryGroup, threads: Int) {
+      self.cache = cache
+      self.group = group
+      self.threads = threads
+      turns.withLock { $0 = Array(repeating: 0, count: threads) }
+    }
+
+    /// Takes as many pages as there are, a few at a time, and gives them back.
+    func run(_ thread: Int) {
+      var slots = SlabArray<Slot<[4096 of UInt8]>>(in: .root)
+      while !isOver.isSet {
+        do throws(SlabError) {
+          for _ in 0..<8 {
+            if slots.appendIfPossible(
+              try cache.allocate([4096 of UInt8](repeating: 1), in: group)) != nil
+            {
+              failures.add(1, ordering: .relaxed)
+            }
+            allocated.add(1, ordering: .relaxed)
+          }
+          if slots.count > 64 { slots.removeAll(keepingCapacity: true) }
+        } catch {
+          guard case .limitReached = error else {
+            failures.add(1, ordering: .relaxed)
+            continue
+          }
+          refused.add(1, ordering: .relaxed)
+          slots.removeAll(keepingCapacity: true)
+        }
+        turns.withLock { $0[thread] += 1 }
+      }
+    }
+
+    /// Waits until each thread has begun and ended a turn from now on.
+    func awaitTurns() async {
+      let before = turns.withLock { $0 }
+      let done = await eventually {
+        turns.withLock { now in (0..<threads).allSatisfy { now[$0] >= before[$0] + 2 } }
+      }
+      #expect(done)
+    }
+  }
+
+  @Test func limitsChangeWhileOthersAllocate() async throws {
+    let allocator = try SlabAllocator()
+    let cache = try SlabCache<[4096 of UInt8]>(named: "page", of: allocator)
+    let parent = try allocator.rootGroup.makeChild(named: "parent", max: 150 * Self.page)
+    let group = try parent.makeChild(named: "tenant", max: 100 * Self.page)
+    let storm = Storm(cache, group, threads: 3)
+    let threads = (0..<storm.threads).map { index in TestThread { storm.run(index) } }
+    var random = SplitMix(state: 1)
+    let most = 100
+    for round in 0..<(isSanitized ? 200 : 2000) {
+      try group.setMax((1 + Int(random.next() % UInt64(most))) * Self.page)
+      if round % 3 == 0 { try parent.setMax((1 + Int(random.next() % 150)) * Self.page) }
+      #expect(group.current <= most * Self.page && parent.current <= 150 * Self.page)
+      await Task.yield()
+    }
+    try parent.setMax(nil)
+    try group.setMax(20 * Self.page)
+    // Whoever was on his way when the limit fell has arrived, and has given back what he had.
+    await storm.awaitTurns()
+    await storm.awaitTurns()
+    for _ in 0..<1000 {
+      #expect(group.current <= 20 * Self.page && parent.current <= 20 * Self.page)
+      await Task.yield()
+    }
+    // And there is nothing for it to be short of but the limit.
+    try group.setMax(0)
+    await storm.awaitTurns()
+    let allocated = storm.allocated.load(ordering: .relaxed)
+    await storm.awaitTurns()
+    #expect(storm.allocated.load(ordering: .relaxed) == allocated)
+    storm.isOver.set()
+    for thread in threads { thread.join() }
+    #expect(storm.failures.load(ordering: .relaxed) == 0)
+    #expect(storm.refused.load(ordering: .relaxed) > 0)
+    #expect(group.peak <= most * Self.page && parent.peak <= 150 * Self.page)
+    try group.setMax(nil)
+    _ = group.reclaim(bytes: 1 << 30)
+    #expect(group.current == 0 && parent.current == 0)
+  }
+}
