@@ -166,6 +166,7 @@ import Testing
 /// What ends the process, by the line that it writes.
 enum BrokenUse: String, CaseIterable, Codable, Sendable {
   case slotOfAnotherCache, notAnObject, insideAnObject, adoptedTwice, groupOfAnotherAllocator
+  case slabinfoOfAnotherAllocator
   case indexOutOfRange, negativeIndex, removeFromEmpty, appendBeyondCapacity, appendLessThanNothing
 
   var line: String {
@@ -175,6 +176,7 @@ enum BrokenUse: String, CaseIterable, Codable, Sendable {
     case .insideAnObject: "slab: adopt: not the start of an object"
     case .adoptedTwice: "slab: free: object is free already (double free)"
     case .groupOfAnotherAllocator: "slab: allocate: a group of another allocator"
+    case .slabinfoOfAnotherAllocator: "slab: slabinfo: a group of another allocator"
     case .indexOutOfRange, .negativeIndex, .removeFromEmpty: "slab: array: index out of range"
     case .appendBeyondCapacity, .appendLessThanNothing: "slab: array: appended beyond its capacity"
     }
@@ -201,6 +203,8 @@ enum BrokenUse: String, CaseIterable, Codable, Sendable {
     case .groupOfAnotherAllocator:
       let allocator = try SlabAllocator()
       _ = try first.allocate([64 of UInt8](repeating: 0), in: allocator.rootGroup)
+    case .slabinfoOfAnotherAllocator:
+      _ = try SlabAllocator().slabinfo(of: .root)
     case .indexOutOfRange:
       try array.append(1)
       print(array[1])

@@ -2,6 +2,7 @@
 // SlabLifecycleTests and below; here: whatever a body does, its section ends, and who waits for
 // sections does wait.
 
+import Glibc
 import SlabCore
 import SlabTestSupport
 import Synchronization
@@ -25,6 +26,21 @@ import Testing
       isOver.set()
     }
     #expect(await eventually { isOver.isSet }, sourceLocation: location)
+  }
+
+  /// A section is known by the place where its user began it, and waiting for it in itself is found.
+  @Test func trackedSectionsNameTheirUsersLine() async throws {
+    let result = await #expect(
+      processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
+    ) {
+      var configuration = SlabAllocator.Configuration()
+      configuration.tracksReaders = true
+      let allocator = try SlabAllocator(configuration: configuration)
+      func wait() { allocator.synchronize() }
+      allocator.read(file: "Here.swift", line: 7) { wait() }
+    }
+    let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
+    #expect(text.hasPrefix("slab: ") && text.contains("Here.swift:7"))
   }
 
   @Test func sectionsEndHoweverTheirBodyDoes() async throws {

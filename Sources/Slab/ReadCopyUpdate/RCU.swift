@@ -23,18 +23,20 @@ public enum RCU {
   /// - Throws: what the body throws, and nothing else; the section has ended then.
   @inlinable @inline(__always)
   public static func read<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try SlabAllocator.read(in: core, body)
+    try SlabAllocator.read(in: core, file: file, line: line, body)
   }
 
   /// The same for a body that suspends; the section may end on another thread. Grace periods wait for it
   /// as long as it takes, and all deferred frees with them.
   @inlinable
   public static func read<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    try await SlabAllocator.read(in: core, body)
+    try await SlabAllocator.read(in: core, file: file, line: line, body)
   }
 
   /// The shared allocator, without a call but the first time.

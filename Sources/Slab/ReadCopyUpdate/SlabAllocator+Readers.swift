@@ -6,36 +6,41 @@ internal import SlabPlatform
 // Of two overloads the compiler takes the one that suspends, where it can.
 // swift-format-ignore: AmbiguousTrailingClosureOverload
 extension SlabAllocator {
-  /// Runs a read-side section of this allocator: see `RCU.read`.
+  /// Runs a read-side section of this allocator: see `RCU.read`. With
+  /// `SlabAllocator.Configuration.tracksReaders` it is known by its file and line.
   @inlinable @inline(__always)
   public func read<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try Self.read(in: core, body)
+    try Self.read(in: core, file: file, line: line, body)
   }
 
   /// The same for a body that suspends.
   @inlinable
   public func read<Result: ~Copyable, Failure: Error>(
+    file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    try await Self.read(in: core, body)
+    try await Self.read(in: core, file: file, line: line, body)
   }
 
   @inlinable @inline(__always)
   static func read<Result: ~Copyable, Failure: Error>(
-    in core: Allocator, _ body: () throws(Failure) -> Result
+    in core: Allocator, file: StaticString, line: UInt32,
+    _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let section = core.beginReading()
+    let section = core.beginReading(file: file, line: line)
     defer { core.endReading(section) }
     return try body()
   }
 
   @inlinable
   static func read<Result: ~Copyable, Failure: Error>(
-    in core: Allocator, _ body: () async throws(Failure) -> Result
+    in core: Allocator, file: StaticString, line: UInt32,
+    _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    let section = core.beginReading(suspends: true)
+    let section = core.beginReading(suspends: true, file: file, line: line)
     defer { core.endReading(section) }
     return try await body()
   }

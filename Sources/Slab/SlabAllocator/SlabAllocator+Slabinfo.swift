@@ -1,4 +1,5 @@
 internal import SlabCore
+internal import SlabPlatform
 
 extension SlabAllocator {
   /// The text of `/proc/slabinfo`, version 2.1, for this allocator. O(caches × CPUs), however many groups
@@ -8,8 +9,9 @@ extension SlabAllocator {
   /// - Throws: `.outOfMemory`.
   public func slabinfo() throws(SlabError) -> String { try text(of: nil) }
 
-  /// The same for the child caches of a group, under their roots' names. O(caches of the group). The group
-  /// must be of this allocator.
+  /// The same for the child caches of a group, under their roots' names. O(caches of the group).
+  ///
+  /// - Precondition: the group is of this allocator; else the process ends.
   ///
   /// - Throws: `.outOfMemory`.
   public func slabinfo(of group: MemoryGroup) throws(SlabError) -> String {
@@ -17,6 +19,7 @@ extension SlabAllocator {
   }
 
   private func text(of group: MemoryGroup?) throws(SlabError) -> String {
+    if let group, group.allocator != core { fatal("slabinfo: a group of another allocator") }
     do {
       var reader = try SlabinfoReader(of: core, group: group?.core)
       defer { reader.close() }
