@@ -25,7 +25,7 @@ extension SlabArray where Element: ~Copyable {
   /// Lets a body add elements within the capacity that there is (`reserveCapacity`). O(count).
   ///
   /// - Parameters:
-  ///   - count: for how many elements the span has room.
+  ///   - addedCount: for how many elements the span has room.
   ///   - body: appends to the span. What it has appended when it throws stays.
   /// - Precondition: 0 to `freeCapacity` elements; else the process ends.
   public mutating func append<Failure: Error>(
