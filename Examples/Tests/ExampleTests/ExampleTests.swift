@@ -19,22 +19,27 @@ import Testing
       jobs[5] = Job(name: "job-5", rows: 1000, window: 100, leaks: true)
       for run in 1...2 {
         expectReports(try await runner.run(jobs), ofRun: run)
-        expectNothingLeft(below: group)
+        await expectNothingLeft(below: group)
       }
       // A run that cannot be started leaves nothing either, and the next one is as the others.
       await #expect(throws: SlabError.groupNameInUse) {
         _ = try await runner.run(jobs + [jobs[0]])
       }
-      expectNothingLeft(below: group)
+      await expectNothingLeft(below: group)
       expectReports(try await runner.run(jobs), ofRun: 4)
-      expectNothingLeft(below: group)
+      await expectNothingLeft(below: group)
     }
     #expect(MemoryGroup.root.child(named: "jobs") == nil)
   }
 
-  private func expectNothingLeft(below group: MemoryGroup) {
-    // What a run has waited for is its memory; its groups go a moment later.
-    SlabAllocator.shared.waitUntilDrained()
+  private func expectNothingLeft(below group: MemoryGroup) async {
+    // What a run has waited for is its memory; its groups go a moment later, with the end of the tasks
+    // and of the notice that it is drained.
+    let deadline = ContinuousClock.now + .seconds(20)
+    while group.descendants != (online: 0, dying: 0), ContinuousClock.now < deadline {
+      SlabAllocator.shared.waitUntilDrained()
+      await Task.yield()
+    }
     #expect(group.current == 0)
     #expect(group.descendants == (online: 0, dying: 0))
   }
