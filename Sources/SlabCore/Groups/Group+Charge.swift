@@ -26,11 +26,11 @@ extension Pointer where Pointee == Group {
     }
     guard current + bytes <= pointee.max.load(ordering: .sequentiallyConsistent) else {
       // Lowered meanwhile, and whoever did so may not have seen the charge.
-      pointee.current.subtract(bytes, ordering: .relaxed)
+      takeBack(bytes)
       return self
     }
     if let parent = pointee.parent, let refusing = parent.charge(bytes: bytes) {
-      pointee.current.subtract(bytes, ordering: .relaxed)
+      takeBack(bytes)
       return refusing
     }
     raisePeak(to: current + bytes)
@@ -41,14 +41,18 @@ extension Pointer where Pointee == Group {
   func uncharge(bytes: Int) {
     var group: Pointer<Group>? = self
     while let charged = group {
-      // Sequentially consistent, with `isOnline` behind it: of this thread and one that takes the group
-      // offline, the later one tells the watchers that it is empty.
-      let before = charged.pointee.current.subtract(bytes, ordering: .sequentiallyConsistent)
-        .oldValue
-      invariant(before >= bytes, "group: uncharged more than was charged")
-      if before == bytes, !charged.isOnline { charged.noteChange() }
+      charged.takeBack(bytes)
       group = charged.pointee.parent
     }
+  }
+
+  /// Of this group alone.
+  private func takeBack(_ bytes: Int) {
+    // Sequentially consistent, with `isOnline` behind it: of this thread and one that takes the group
+    // offline, the later one tells the watchers that it is empty.
+    let before = pointee.current.subtract(bytes, ordering: .sequentiallyConsistent).oldValue
+    invariant(before >= bytes, "group: uncharged more than was charged")
+    if before == bytes, !isOnline { noteChange() }
   }
 
   /// A value that `current` really had. It may contain a charge of another thread that an ancestor
