@@ -152,7 +152,8 @@ extension Pointer where Pointee == Group {
   /// Under the registry lock: takes one child out, when its root is destroyed. O(1) expected.
   func unpublish(_ child: Pointer<Cache>) {
     guard let slot = slot(of: child.pointee.root),
-      AtomicWord(at: slot).load() == UInt64(child.address) else {
+      AtomicWord(at: slot).load() == UInt64(child.address)
+    else {
       return
     }
     AtomicWord(at: slot).store(tombstone)
