@@ -70,18 +70,14 @@ final class GroupNotifier: Sendable {
   /// Under the lock. Where the system gives no thread, the next watcher tries again.
   private func start() -> Bool {
     let notifier = unsafe Unmanaged.passRetained(self)
-    do {
-      try unsafe SystemCall.startThread(
-        { argument in
-          // SAFETY: the reference that `start` has retained for this thread.
-          unsafe Unmanaged<GroupNotifier>.fromOpaque(argument!).takeRetainedValue().run()
-          return nil
-        }, argument: UInt(bitPattern: notifier.toOpaque()))
-      return true
-    } catch {
-      unsafe notifier.release()
-      return false
-    }
+    let isStarted = unsafe core.startThread(
+      { argument in
+        // SAFETY: the reference that `start` has retained for this thread.
+        unsafe Unmanaged<GroupNotifier>.fromOpaque(argument!).takeRetainedValue().run()
+        return nil
+      }, argument: UInt(bitPattern: notifier.toOpaque()))
+    if !isStarted { unsafe notifier.release() }
+    return isStarted
   }
 
   private func run() {
