@@ -78,6 +78,9 @@ extension Allocator {
     }
   }
 
+  /// The same without waiting: `nil` if there is none now.
+  package func takeChangedGroupAtOnce() -> Pointer<Group>? { state.pointee.changedGroups.take() }
+
   /// For each `takeChangedGroup`: its descriptor is not needed any more. O(1), or O(depth) for one that
   /// nothing else keeps; takes the registry lock.
   package func putBackChangedGroup(_ group: Pointer<Group>) {

@@ -1,5 +1,5 @@
 // What an object that ends after a grace period needs: memory that is not the heap's, and a thread whose
-// stack and signals are as any other's.
+// stack and signals are as any other's; and where there is no thread.
 
 import Glibc
 import SlabPlatform
@@ -49,7 +49,23 @@ private func stackBytesLeft() -> Int {
   return Int(frame - UInt(bitPattern: start))
 }
 
-@Suite(.inTurn, .enabled(if: !isSanitized)) struct DeferredMemoryTests {
+@Suite(.inTurn) struct MissingNotifierTests {
+  /// The thread that tells of changes cannot be had: they are told of all the same.
+  @Test func whoAwaitsAnEmptyGroupIsTold() async {
+    await #expect(processExitsWith: .success) {
+      let allocator = try SlabAllocator()
+      let group = try allocator.rootGroup.makeChild(named: "group")
+      FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
+      let changes = allocator.handle.notifier.changes(of: group.handle)
+      #expect(FaultInjection.end() == 1)
+      try group.close()
+      for await _ in changes where group.isEmpty { break }
+      #expect(await group.drained())
+    }
+  }
+}
+
+@Suite(.inTurn, .enabled(if: !isSanitized)) struct OwnThreadTests {
   /// The heap has nothing left, and no thread can be had: objects end all the same.
   @Test func withoutHeap() async {
     await #expect(processExitsWith: .success) {
