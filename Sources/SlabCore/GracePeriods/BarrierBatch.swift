@@ -57,6 +57,7 @@ extension Pointer where Pointee == AllocatorState {
     pausePoint(.beforeBarrier)
     pointee.lifecycle.barrierBatch.barriers.add(1, ordering: .relaxed)
     let cookie = requestBarrier()
+    pausePoint(.beforeBatchCookie)
     pointee.registry.lock.lock()
     pointee.lifecycle.barrierBatch.cookie = cookie
     pointee.registry.lock.unlock()

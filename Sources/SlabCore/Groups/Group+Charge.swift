@@ -17,6 +17,7 @@ extension Pointer where Pointee == Group {
       guard bytes <= pointee.max.load(ordering: .relaxed) - current else {
         return self
       }
+      pausePoint(.beforeCharging)
       // The counters guard no memory; the pages come from the page lock. Sequentially consistent for
       // `setMax`, which stores the limit and then looks here: one of the two sees the other.
       let (done, now) = pointee.current.compareExchange(
