@@ -8,6 +8,8 @@ internal import Synchronization
 
 /// The hops, and other places. The names say what is about to happen.
 package enum PausePoint: UInt64, CaseIterable, Sendable {
+  /// A slow allocation has seen that its cache serves, and has charged nothing.
+  case beforeCharging
   /// First use: a child cache is built, and not linked.
   case beforeLinkingChild
   /// A slab is charged and made, and not on its cache's list.
@@ -30,6 +32,8 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeShutdown
   /// Type-safe caches are shut down, and no barrier has been asked for.
   case beforeBarrier
+  /// A barrier has been asked for, and its cookie is not written.
+  case beforeBarrierCookie
   /// The barrier is over, and its caches are not released.
   case beforeReleasingBatch
   /// A last handle is given back, and nothing else has happened.
@@ -45,13 +49,11 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   // order of two threads.
 
   /// A charge fits, and has not been made.
-  case beforeCharging
+  case beforeAddingCharge
   /// The group of a slab that goes back has been read, and not looked at; under the page lock.
   case beforeUncharging
   /// A barrier's head is in a queue that has callbacks; under the barrier's lock.
   case afterEntraining
-  /// A batch's barrier has been asked for, and its cookie is not written.
-  case beforeBatchCookie
   /// A queue's callbacks have been moved, and their grace period is not named; under the queue's lock.
   case beforeCookie
   /// Objects are not deferred any more, and not free.

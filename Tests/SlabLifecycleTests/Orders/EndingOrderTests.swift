@@ -41,15 +41,15 @@ import Testing
         try withAllocator { allocator in
           let root = try allocator.makeCache("cache", size: slabOfOne)
           let group = try allocator.makeGroup("group")
-          PausePoints.arm(.beforeCharging)
+          PausePoints.arm(.beforeAddingCharge)
           let charger = TestThread {
             allocator.expectError(.groupLimit(group)) { () throws(AllocatorError) in
               try allocator.allocate(from: root, in: group)
             }
           }
-          #expect(PausePoints.waitUntilReached(.beforeCharging))
+          #expect(PausePoints.waitUntilReached(.beforeAddingCharge))
           try allocator.setMax(0, of: group)
-          PausePoints.resume(.beforeCharging)
+          PausePoints.resume(.beforeAddingCharge)
           charger.join()
           #expect(group.currentBytes == 0)
           allocator.release(group)
@@ -64,18 +64,16 @@ import Testing
         try withAllocator { allocator in
           let root = try allocator.makeCache("cache", size: slabOfOne)
           let group = try allocator.makeGroup("group")
-          PausePoints.arm(.beforeCharging)
+          PausePoints.arm(.beforeAddingCharge)
           let charger = TestThread {
-            allocator.expectError(.groupLimit(group)) { () throws(AllocatorError) in
-              try allocator.allocate(from: root, in: group)
-            }
+            #expect(throws: AllocatorError.self) { try allocator.allocate(from: root, in: group) }
           }
-          #expect(PausePoints.waitUntilReached(.beforeCharging))
+          #expect(PausePoints.waitUntilReached(.beforeAddingCharge))
           try allocator.setMax(0, of: group)
           try allocator.offline(group)
           allocator.waitUntilDrained()
           #expect(allocator.statistics.childCachesReleased == 0)
-          PausePoints.resume(.beforeCharging)
+          PausePoints.resume(.beforeAddingCharge)
           charger.join()
           allocator.release(group)
           allocator.waitUntilDrained()

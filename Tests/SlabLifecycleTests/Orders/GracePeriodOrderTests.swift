@@ -144,14 +144,14 @@ import Testing
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
           let root = try allocator.makeCache("cache", size: 64, options: .typeSafe)
-          PausePoints.arm(.beforeBatchCookie)
+          PausePoints.arm(.beforeBarrierCookie)
           try allocator.destroy(root)
-          #expect(PausePoints.waitUntilReached(.beforeBatchCookie))
+          #expect(PausePoints.waitUntilReached(.beforeBarrierCookie))
           #expect(allocator.state.isBarrierBatchMarked)
           // As another worker would: there is no cookie, and the mark is gone.
           #expect(!allocator.state.runBarrierBatch())
           #expect(!allocator.state.isBarrierBatchMarked)
-          PausePoints.resume(.beforeBatchCookie)
+          PausePoints.resume(.beforeBarrierCookie)
           #expect(eventually { allocator.statistics.rootCachesReleased == 1 })
         }
       }
