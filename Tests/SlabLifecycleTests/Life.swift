@@ -13,8 +13,8 @@ import Testing
     static let hops = allCases.filter { !inTheMiddle.contains($0) }
 
     private static let inTheMiddle: Set<PausePoint> = [
-      .beforeAddingCharge, .beforeUncharging, .afterEntraining, .beforeCookie, .beforeFreeingDeferred,
-      .beforeFlushing, .beforeSleeping, .beforeSleepingWithoutCallbacks,
+      .beforeAddingCharge, .beforeUncharging, .afterEntraining, .beforeCookie,
+      .beforeFreeingDeferred, .beforeFlushing, .beforeSleeping, .beforeSleepingWithoutCallbacks,
       .beforeFreeingDescriptors,
     ]
   }
