@@ -131,7 +131,6 @@ extension Pointer where Pointee == Cache {
     if let first = pointee.partialFirst { first.pointee.previous = slab }
     pointee.partialFirst = slab
     if pointee.partialLast == nil { pointee.partialLast = slab }
-    slab.pointee.isListed = true
   }
 
   func listSlabLast(_ slab: Pointer<Slab>) {
@@ -140,7 +139,6 @@ extension Pointer where Pointee == Cache {
     if let last = pointee.partialLast { last.pointee.next = slab }
     pointee.partialLast = slab
     if pointee.partialFirst == nil { pointee.partialFirst = slab }
-    slab.pointee.isListed = true
   }
 
   func unlistSlab(_ slab: Pointer<Slab>) {
@@ -150,7 +148,6 @@ extension Pointer where Pointee == Cache {
     if let previous { previous.pointee.next = next } else { pointee.partialFirst = next }
     slab.pointee.next = nil
     slab.pointee.previous = nil
-    slab.pointee.isListed = false
   }
 
   // MARK: - The list of full slabs
