@@ -32,7 +32,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     if allocator.pointee.region.mode == .lockedSlots {
       let object = allocator.pointee.region.pop(words)
       if object != 0 { return object }
@@ -105,7 +105,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     if allocator.pointee.region.mode == .lockedSlots {
       switch allocator.pointee.region.push(words, object) {
       case .done: return
@@ -126,7 +126,7 @@ extension Pointer where Pointee == Cache {
   }
 
   /// Under the lock: brings the root's running sum up to date.
-  func countObjects(since before: UInt32) {
+  func countObjects(since before: UInt64) {
     let delta = Int(pointee.objectsInUse) - Int(before)
     if delta != 0 { pointee.root.add(delta, to: RootCache.Sum.objectsInUse) }
   }

@@ -16,6 +16,7 @@ extension Allocator {
     isUnique: Bool = false, max: Int = Group.unlimited, high: Int = Group.unlimited,
     endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
+    state.letForkGoFirst()
     let parent = wanted ?? rootGroup
     guard !isUnique || Group.isValidName(utf8) else { throw .invalidName }
     guard max >= 0, high >= 0 else { throw .invalidLimit }
@@ -80,7 +81,11 @@ extension Allocator {
   /// Under the registry lock: an id, if a group can be made.
   private func takeGroupID(below parent: Pointer<Group>) throws(AllocatorError) -> Int {
     guard parent.isOnline, !parent.pointee.isClosing else { throw .groupOffline }
-    guard let id = state.pointee.registry.groupIDs.take() else { throw .tooMany }
+    guard let id = state.pointee.registry.groupIDs.take() else {
+      // An id is free again as soon as its group is offline: nobody's is on its way back.
+      guard state.pointee.registry.groupIDs.isFull else { throw .outOfMemory }
+      throw .tooManyGroups(limit: state.pointee.registry.groupIDs.limit)
+    }
     return id
   }
 
@@ -111,6 +116,7 @@ extension Pointer where Pointee == Group {
     guard isOnline else { throw .groupOffline }
     guard pointee.allocator == root.pointee.cache.allocator else { Self.reportForeignGroup() }
     let allocator = pointee.allocator
+    allocator.letForkGoFirst()
     let child = Pointer<Cache>(address: try allocator.pointee.childCaches.cache.allocate())!
     // Relaxed: whoever destroys the root takes the registry lock after us or before `link`.
     root.pointee.holds.add(1, ordering: .relaxed)
@@ -124,8 +130,10 @@ extension Pointer where Pointee == Group {
     allocator.pointee.registry.lock.lock()
     let (answer, error) = link(child, to: root)
     root.pointee.holds.subtract(1, ordering: .relaxed)
-    if error != nil { allocator.shutDownRootIfLast(root) }
+    // Only while it is locked: a plain root may be gone afterwards.
+    let awaitsBarrier = error != nil && allocator.shutDownRootIfLast(root)
     allocator.pointee.registry.lock.unlock()
+    if awaitsBarrier { allocator.startBarrierBatch() }
     if answer != child { allocator.pointee.childCaches.cache.free(child.address) }
     if let error { throw error }
     return answer!

@@ -38,7 +38,7 @@ package struct Group: ~Copyable {
 
   // Line 2.
   /// Bytes charged to the group and below it.
-  package let current: Atomic<Int>
+  package let current = ChargeCounter()
   package let peak: Atomic<Int>
   /// Free units in pages of this group: runs of one unit and of two. Under the page lock.
   var freeUnits = InlineArray<2, UInt32>(repeating: UnitMap.none)
@@ -61,10 +61,7 @@ package struct Group: ~Copyable {
   /// Child groups whose caches are on their way to this one.
   var reparentingChildGroupCount: UInt32 = 0
   /// Used slots of the table, tombstones included.
-  var usedSlots: UInt16 = 0
-  let endings: EndingPolicy
-  /// Whether it is on the stack of changed groups; not under the lock.
-  let isChanged = Atomic<Bool>(false)
+  var usedSlots: UInt32 = 0
   /// Groups at and below this one whose end is under way: see Group+Endings.swift.
   var endingCount: UInt32 = 0
   /// The next group on the offline batch.
@@ -91,8 +88,12 @@ package struct Group: ~Copyable {
   var isDiscarding = false
   /// Those who want to know of changes.
   let watchers = Atomic<UInt32>(0)
-  /// Its places on that stack and in the hand of who took it off: they keep the descriptor.
-  let changeHolds = Atomic<UInt32>(0)
+  /// Whether it is on the stack of changed groups; not under the lock.
+  let isChanged = Atomic<Bool>(false)
+  /// Its place on that stack, and the one in the hand of the thread that took it off: they keep the
+  /// descriptor.
+  let changeHolds = Atomic<UInt8>(0)
+  let endings: EndingPolicy
   var nextChanged: Pointer<Group>? = nil
   /// Whose the bytes are that it leaves in memory.
   let tenant: Tenant
@@ -128,7 +129,6 @@ package struct Group: ~Copyable {
     self.allocator = allocator
     handles = Atomic(1)
     self.max = Atomic(max)
-    current = Atomic(0)
     peak = Atomic(0)
     self.name = name
     self.endings = endings

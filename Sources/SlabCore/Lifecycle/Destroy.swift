@@ -28,7 +28,8 @@ extension Pointer where Pointee == AllocatorState {
     let isTypeSafe = root.pointee.isTypeSafe
     cache.moveState(to: .shutDown)
     if !cache.isRoot { shutDownChild(cache, released: &released) }
-    shutDownRootIfLast(root)
+    // Its barrier is asked for below, as its child's.
+    _ = shutDownRootIfLast(root)
     pointee.registry.lock.unlock()
     released.free(to: self)
     if isTypeSafe { startBarrierBatch() }
@@ -129,21 +130,24 @@ extension Pointer where Pointee == AllocatorState {
     return parent
   }
 
-  /// Under the registry lock: the last of the root, its children and its holds ends the root.
-  func shutDownRootIfLast(_ root: Pointer<RootCache>) {
+  /// Under the registry lock: the last of the root, its children and its holds ends the root. True if
+  /// the root awaits a barrier now: the caller calls `startBarrierBatch` when the lock is free again.
+  func shutDownRootIfLast(_ root: Pointer<RootCache>) -> Bool {
     guard root.pointee.childCount == 0, root.cache.state == .shutDown,
       root.pointee.holds.load(ordering: .acquiring) == 0
-    else { return }
+    else { return false }
     root.cache.allNode.unlink()
     root.rootNode.unlink()
     pointee.registry.rootCount -= 1
-    if root.pointee.isTypeSafe { awaitBarrier(root.cache) } else { releaseRoot(root) }
+    let isTypeSafe = root.pointee.isTypeSafe
+    if isTypeSafe { awaitBarrier(root.cache) } else { releaseRoot(root) }
+    return isTypeSafe
   }
 
   /// Under the registry lock.
   private func releaseRoot(_ root: Pointer<RootCache>) {
     pointee.registry.rootCachesReleased += 1
-    pointee.registry.freeRootIndex(root.pointee.index)
+    pointee.registry.rootIndices.free(root.pointee.index)
     let sums = root.pointee.sums
     for slot in 0..<pointee.region.slotCount {
       zeroMemory(at: pointee.region.address(sums, onSlot: slot), bytes: 64)
@@ -151,6 +155,7 @@ extension Pointer where Pointee == AllocatorState {
     Words(at: sums)[0] = UInt64(pointee.freeSums)
     pointee.freeSums = sums
     pointee.rootCaches.cache.free(root.address)
+    pointee.lifecycle.rootIsReleased.signal()
   }
 }
 
@@ -185,14 +190,13 @@ extension Allocator {
       try? destroy(reference)
       return
     }
-    while true {
-      do throws(AllocatorError) {
-        guard let aliases = try leaveUnlessLast(reference) else { return }
-        if try lockToEnd(reference, live: 0, countedSince: aliases) { return end(reference) }
-      } catch {
-        return
-      }
+    do throws(AllocatorError) {
+      guard try !leaveUnlessLast(reference) else { return }
+      try lockToEnd(reference, live: 0)
+    } catch {
+      return
     }
+    end(reference)
   }
 
   /// Under the registry lock, which it gives up: the end of a root with its last user.
@@ -217,7 +221,7 @@ extension Allocator {
     state.notePending()
     state.pointee.registry.lock.unlock()
     freeAlias(of: reference)
-    state.kickWorkers()
+    state.kickWorkersOrHelp()
     // What waits to be free is this cache's, perhaps: no gathering.
     if state.hasDeferredFrees { state.kickCallbackWorker(isHurried: true) }
   }

@@ -190,14 +190,22 @@ extension Pointer where Pointee == AllocatorState {
       return false
     }
     pointee.lifecycle.groupsToFree = group.pointee.nextInBatch
+    // Chained first: the last child of a root that is destroyed takes the root along, and the walk may
+    // stand before it.
+    var next: Pointer<Cache>?
     walkAllCaches { cache in
       guard cache.pointee.group == group else { return }
+      cache.pointee.nextInChain = next
+      next = cache
+    }
+    while let cache = next {
+      next = cache.pointee.nextInChain
       invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
       let root = cache.pointee.root
       hasTypeSafe = hasTypeSafe || root.pointee.isTypeSafe
       cache.moveState(to: .shutDown)
       shutDownChild(cache, released: &released)
-      shutDownRootIfLast(root)
+      _ = shutDownRootIfLast(root)
     }
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.drained.rawValue, ordering: .releasing)
@@ -244,7 +252,7 @@ extension Pointer where Pointee == AllocatorState {
     // Otherwise the free that is under way puts it on the destroy queue.
     guard root.cache.endNow() else { return }
     root.cache.moveState(to: .shutDown)
-    shutDownRootIfLast(root)
+    _ = shutDownRootIfLast(root)
   }
 
   private func shutDownNow(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
@@ -256,7 +264,7 @@ extension Pointer where Pointee == AllocatorState {
     let root = cache.pointee.root
     cache.moveState(to: .shutDown)
     shutDownChild(cache, released: &released)
-    shutDownRootIfLast(root)
+    _ = shutDownRootIfLast(root)
   }
 }
 
