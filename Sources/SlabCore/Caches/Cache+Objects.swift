@@ -105,6 +105,7 @@ extension Pointer where Pointee == Cache {
 
   /// The slab leaves the cache's books, but not `slabCount`: see `release`.
   private func detach(_ slab: Pointer<Slab>, to chain: inout SlabChain) {
+    if pointee.root.pointee.isPoisoned { checkPoison(ofFreeObjectsIn: slab) }
     pointee.objectsTotal -= UInt64(slab.pointee.objectCount)
     pointee.units -= 1 << UInt32(slab.pointee.order)
     chain.push(slab)

@@ -121,6 +121,9 @@ extension Pointer where Pointee == Slab {
     return true
   }
 
+  /// Whether a slot's object is in the slab.
+  func isFree(slot: Int) -> Bool { freeBits[slot >> 6] & 1 << UInt64(slot & 63) != 0 }
+
   /// Free objects by the bits; for checks.
   var countedFreeObjects: Int {
     var count = 0
