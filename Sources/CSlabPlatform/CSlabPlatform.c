@@ -1,5 +1,10 @@
-// The package manager wants one source file per C target; all but the variables is in the headers.
+// The package manager wants one source file per C target; all but the variables, and what needs more of
+// the C library than its standard shows, is in the headers.
+#define _GNU_SOURCE
 #include "CSlabPlatform.h"
+
+#include <dlfcn.h>
+#include <sys/auxv.h>
 
 // A map of no address, which is an address that can be one.
 struct slab_shared_heap slab_shared_heap = {.words = 8};
@@ -7,3 +12,16 @@ uintptr_t slab_current_group_key;
 _Thread_local uintptr_t slab_current_group_last __attribute__((tls_model("initial-exec")));
 _Thread_local int slab_reclaiming;
 _Thread_local int slab_dispensable;
+
+// A program that is linked statically has no loader, and loads nothing that could be unloaded.
+#pragma weak dladdr
+#pragma weak dlopen
+
+int slab_pin_library(void) {
+  Dl_info own, program;
+  if (dladdr == NULL || dlopen == NULL) return 0;
+  if (dladdr((void *)slab_pin_library, &own) == 0 || own.dli_fname == NULL) return 0;
+  const void *headers = (const void *)getauxval(AT_PHDR);
+  if (dladdr(headers, &program) != 0 && program.dli_fbase == own.dli_fbase) return 0;
+  return dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
+}

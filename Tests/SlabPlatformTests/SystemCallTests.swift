@@ -8,6 +8,7 @@ import Testing
 /// The wrappers that can be made to fail, each as a call that succeeds.
 private enum Wrapper: String, CaseIterable, Codable, Sendable {
   case reserve, unmap, protect, giveBack, membarrier, futexWait, futexWake, getCPU, startThread
+  case affinity
 
   var call: SystemCallSet {
     switch self {
@@ -20,6 +21,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .futexWake: .futexWake
     case .getCPU: .getCPU
     case .startThread: .startThread
+    case .affinity: .affinity
     }
   }
 
@@ -43,6 +45,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .futexWake: try SystemCall.futexWake(at: word, count: 1)
     case .getCPU: _ = try SystemCall.currentCPU()
     case .startThread: try unsafe SystemCall.startThread({ _ in nil }, argument: 0)
+    case .affinity: _ = try SystemCall.processorBound()
     }
   }
 
@@ -137,12 +140,6 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
       try SystemCall.futexWait(at: word, expecting: 0, nanoseconds: 1_000_000)
     }
     try SystemCall.futexWake(at: word, count: 1)
-  }
-
-  @Test func processorsAreCountedFromOne() throws {
-    #expect(SystemCall.possibleProcessorCount >= 1)
-    let cpu = try SystemCall.currentCPU()
-    #expect((0..<SystemCall.possibleProcessorCount).contains(cpu))
   }
 
   @Test func startedThreadGetsItsArgument() throws {

@@ -72,6 +72,8 @@ struct GroupIDTable: ~Copyable {
   private var inUse = 0
 
   private static var step: Int { 4096 / 8 }
+  private static var fewest: Int { 1 << 16 }
+  static var fewestBytes: Int { fewest * 8 }
 
   /// Reserves room for 16 million ids, or fewer where addresses are short.
   init() throws(Errno) {
@@ -82,7 +84,7 @@ struct GroupIDTable: ~Copyable {
         limit = ids
         return
       } catch {
-        guard ids > 1 << 16 else { throw error }
+        guard ids > Self.fewest else { throw error }
         ids /= 4
       }
     }

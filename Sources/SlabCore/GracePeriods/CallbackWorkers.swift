@@ -96,7 +96,8 @@ extension Pointer where Pointee == AllocatorState {
     flushDeferredFreesLazily(index)
     var cookie: UInt64 = 0
     forEachQueue(of: index) { cookie = max(cookie, $0.adopt()) }
-    if cookie > 0 { waitForGracePeriod(cookie) }
+    // Where the fence is lost they stay.
+    if cookie > 0, !waitForGracePeriod(cookie) { return }
     pausePoint(.beforeCallbacks)
     var any = false
     forEachQueue(of: index) { if $0.runReady() { any = true } }
@@ -202,6 +203,7 @@ extension Pointer where Pointee == AllocatorState {
         pointee.callbacks.workers.ended.cancel()
         return
       }
+      checkFence()
       pointee.callbacks.workers.wake.signal()
       pointee.callbacks.workers.ended.wait(
         ticket, nanoseconds: CallbackWorkers.lazyNanoseconds)

@@ -161,7 +161,8 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Without memory for a page the caller waits for the grace period himself.
   private func freeWithoutPage(_ object: UInt) {
-    waitForGracePeriod(gracePeriodSnapshot())
+    // Where the fence is lost it stays, as those on the sheaf do.
+    guard waitForGracePeriod(gracePeriodSnapshot()) else { return }
     unsafe withOneObject(object) { unsafe freeDeferred($0) }
   }
 
@@ -254,6 +255,14 @@ extension Pointer where Pointee == AllocatorState {
     return isWhole
   }
 
+  /// The same, until it is done.
+  func flushDeferredFreesWaiting() {
+    while !flushDeferredFrees() {
+      checkFence()
+      waitForMembarrier()
+    }
+  }
+
   /// In a child of fork: another thread may have put something on the sheaf and not said so.
   func inheritDeferredFrees() {
     let isOpen = pointee.callbacks.deferred.isOpen
@@ -278,7 +287,7 @@ extension Pointer where Pointee == AllocatorState {
     } else if !mayWait {
       return false
     } else {
-      waitForGracePeriod(gracePeriodSnapshot())
+      guard waitForGracePeriod(gracePeriodSnapshot()) else { return false }
       for index in 1...count {
         unsafe withOneObject(UInt(sheaf[index])) { unsafe freeDeferred($0) }
       }

@@ -22,9 +22,14 @@ internal import SlabPlatform
 internal import Synchronization
 
 struct GracePeriodSequence: ~Copyable {
+  /// Two more with each grace period. 64 bits: one each nanosecond would take three centuries, so this, and
+  /// every other number of this folder that only rises, is not made to wrap.
   let value = Atomic<UInt64>(0)
   /// Held during a grace period.
   let gate = Lock()
+  /// Under `gate`: the `begun` counter of the sections that a grace period waits for whose fence is lost, 0
+  /// for none. Whoever does the next one goes on with it.
+  var halted: UInt = 0
   /// Nobody signals it: a way to sleep.
   let pause = EventCount()
   /// Grace periods that this thread or that had to sleep for, and reports of stalls; for statistics.
@@ -55,17 +60,36 @@ extension Pointer where Pointee == AllocatorState {
     pointee.gracePeriods.value.load(ordering: .acquiring) >= cookie
   }
 
-  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited.
-  func waitForGracePeriod(_ cookie: UInt64) {
+  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited. False if the
+  /// fence is lost, and nothing is over.
+  @discardableResult
+  func waitForGracePeriod(_ cookie: UInt64) -> Bool {
     while !gracePeriodIsOver(cookie) {
       pointee.gracePeriods.gate.lock()
-      if !gracePeriodIsOver(cookie) { doGracePeriod() }
+      let isDone = gracePeriodIsOver(cookie) || doGracePeriod()
       pointee.gracePeriods.gate.unlock()
+      guard isDone else { return false }
     }
+    return true
   }
 
-  /// Under the gate.
-  private func doGracePeriod() {
+  /// Under the gate. False if the fence is lost: then the grace period has begun, and goes on next time.
+  private func doGracePeriod() -> Bool {
+    let old = pointee.gracePeriods.halted != 0 ? pointee.gracePeriods.halted : beginGracePeriod()
+    pausePoint(.afterFlip)
+    guard fenceReaders() else {
+      pointee.gracePeriods.halted = old
+      return false
+    }
+    pointee.gracePeriods.halted = 0
+    waitForSections(count: sum(at: old), ended: old + Readers.endedOffset)
+    // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
+    pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
+    return true
+  }
+
+  /// Up to the flip. The `begun` counter of the sections that are to be waited for.
+  private func beginGracePeriod() -> UInt {
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
     // Partner: the fence of `gracePeriodSnapshot`. Who has not seen the addition did what he did before
     // the flip.
@@ -75,11 +99,7 @@ extension Pointer where Pointee == AllocatorState {
     guard sum(at: new) == sum(at: new + Readers.endedOffset) else { failUnbalanced() }
     pausePoint(.beforeFlip)
     pointee.readers.word.change(to: new)
-    pausePoint(.afterFlip)
-    fenceReaders()
-    waitForSections(count: sum(at: old), ended: old + Readers.endedOffset)
-    // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
-    pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
+    return old
   }
 
   private func sum(at first: UInt) -> Int {
@@ -98,7 +118,8 @@ extension Pointer where Pointee == AllocatorState {
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
-      let open = count - sum(at: ended)
+      // Both wrap: their difference is right.
+      let open = count &- sum(at: ended)
       if open == 0 { return }
       guard open > 0 else { failUnbalanced() }
       waits += 1
@@ -114,16 +135,23 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works.
-  private func fenceReaders() {
+  /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works, or is
+  /// lost.
+  private func fenceReaders() -> Bool {
     while true {
       do {
         try pointee.region.fence()
-        return
+        return true
       } catch {
+        if PerCPURegion.fenceIsLost { return false }
         waitForMembarrier()
       }
     }
+  }
+
+  /// For whoever has to wait for a fence: ends the process if it is lost.
+  func checkFence() {
+    if PerCPURegion.fenceIsLost { fatal("fence: this thread would wait for ever") }
   }
 
   /// Before it is tried again.
@@ -168,15 +196,14 @@ extension Pointer where Pointee == AllocatorState {
     } else {
       // The one before: a section of the parent's parent that ended in it would be one too many.
       next = pointee.readers.previousBlock
-      for slot in 0..<pointee.region.slotCount {
-        zeroMemory(at: pointee.region.address(next, onSlot: slot), bytes: 64)
-      }
+      region.clearCounters(next)
     }
     pointee.readers.previousBlock = word & ~63
     pointee.readers.word.change(to: next)
     forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
+    pointee.gracePeriods.halted = 0
     pointee.gracePeriods.gate.resetAfterFork()
     pointee.gracePeriods.pause.resetAfterFork()
   }
@@ -198,7 +225,7 @@ extension Allocator {
   /// ends with a line that says where the section began, without it the stall is reported.
   package func synchronize() {
     state.checkNotReading()
-    state.waitForGracePeriod(state.gracePeriodSnapshot())
+    if !state.waitForGracePeriod(state.gracePeriodSnapshot()) { state.checkFence() }
   }
 
   /// The cookie of the next grace period, without asking for it.
@@ -215,6 +242,6 @@ extension Allocator {
   package func synchronize(_ cookie: GracePeriodCookie) {
     guard !isOver(cookie) else { return }
     state.checkNotReading()
-    state.waitForGracePeriod(cookie.value)
+    if !state.waitForGracePeriod(cookie.value) { state.checkFence() }
   }
 }
