@@ -291,7 +291,7 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
     }
   }
 
-  /// A fence that is refused is tried again; the batch waits for it.
+  /// A fence that is refused is tried again; the batch waits for it, and holds no lock.
   @Test func refusedFenceIsTriedAgain() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
@@ -306,8 +306,11 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
         try allocator.offline(group)
         #expect(FaultInjection.end() >= 1)
         FaultInjection.failCall(1, of: .membarrier, with: .noMemory)
-        #expect(allocator.state.runFenceBatch())
+        #expect(!allocator.state.runFenceBatch())
         #expect(FaultInjection.end() == 1)
+        #expect(allocator.statistics.fences == 0)
+        #expect(group.currentBytes > 0)
+        #expect(allocator.state.runFenceBatch())
         #expect(allocator.statistics.fences == 1)
         #expect(group.currentBytes == 0)
         allocator.release(group)

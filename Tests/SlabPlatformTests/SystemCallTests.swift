@@ -125,7 +125,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
 
   @Test func errorsOfTheKernelComeThrough() throws {
     #expect(throws: Errno.invalidArgument) { try SystemCall.unmap(at: 1, bytes: 4096) }
-    #expect(throws: Errno.invalidArgument) { try SystemCall.protectReadWrite(at: 1, bytes: 4096) }
+    #expect(throws: Errno.noMemory) { try SystemCall.protectReadWrite(at: 1, bytes: 4096) }
     #expect(throws: Errno.invalidArgument) { try SystemCall.giveBack(at: 1, bytes: 4096) }
     #expect(throws: Errno.noMemory) { try SystemCall.reserve(bytes: 1 << 60) }
     #expect(throws: Errno.invalidArgument) { try SystemCall.reserve(bytes: 0) }
