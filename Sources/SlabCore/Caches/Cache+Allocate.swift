@@ -32,7 +32,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     // Locked slots are tried here only, and a sequence that was restarted again.
     if hasSheaf {
       let object = allocator.pointee.region.pop(words)
@@ -110,7 +110,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     if hasSheaf {
       switch allocator.pointee.region.push(words, object) {
       case .done: return

@@ -27,9 +27,12 @@ struct GracePeriodSequence: ~Copyable {
   let value = Atomic<UInt64>(0)
   /// Held during a grace period.
   let gate = Lock()
-  /// Under `gate`: the `begun` counter of the sections that a grace period waits for whose fence is lost, 0
-  /// for none. Whoever does the next one goes on with it.
-  var halted: UInt = 0
+  /// Under `gate`, of a grace period that whoever did it could not finish; the next one goes on. The `begun`
+  /// counter of the old index, while its fence is to come (0: none); then sections that have begun with it,
+  /// and where those are counted that have ended (0: none).
+  var flipped: UInt = 0
+  var begun = 0
+  var ended: UInt = 0
   /// Nobody signals it: a way to sleep.
   let pause = EventCount()
   /// Grace periods that this thread or that had to sleep for, and reports of stalls; for statistics.
@@ -60,36 +63,51 @@ extension Pointer where Pointee == AllocatorState {
     pointee.gracePeriods.value.load(ordering: .acquiring) >= cookie
   }
 
-  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited. False if the
-  /// fence is lost, and nothing is over.
-  @discardableResult
-  func waitForGracePeriod(_ cookie: UInt64) -> Bool {
+  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited. Not beyond a
+  /// time of the monotonic clock: false if it is not over then, or if the fence is lost.
+  func waitForGracePeriod(_ cookie: UInt64, until deadline: UInt64 = .max) -> Bool {
     while !gracePeriodIsOver(cookie) {
-      pointee.gracePeriods.gate.lock()
-      let isDone = gracePeriodIsOver(cookie) || doGracePeriod()
-      pointee.gracePeriods.gate.unlock()
-      guard isDone else { return false }
+      guard lockGate(until: deadline) else { return false }
+      defer { pointee.gracePeriods.gate.unlock() }
+      guard gracePeriodIsOver(cookie) || doGracePeriod(until: deadline) else { return false }
     }
     return true
   }
 
-  /// Under the gate. False if the fence is lost: then the grace period has begun, and goes on next time.
-  private func doGracePeriod() -> Bool {
-    let old = pointee.gracePeriods.halted != 0 ? pointee.gracePeriods.halted : beginGracePeriod()
-    pausePoint(.afterFlip)
-    guard fenceReaders() else {
-      pointee.gracePeriods.halted = old
-      return false
+  private func lockGate(until deadline: UInt64) -> Bool {
+    if deadline == .max {
+      pointee.gracePeriods.gate.lock()
+      return true
     }
-    pointee.gracePeriods.halted = 0
-    waitForSections(count: sum(at: old), ended: old + Readers.endedOffset)
+    var looks = 0
+    while !pointee.gracePeriods.gate.tryLock() {
+      guard SystemCall.monotonicNanoseconds < deadline else { return false }
+      looks += 1
+      pause(afterLooks: looks)
+    }
+    return true
+  }
+
+  /// Under the gate. False if it is not over by then, or the fence is lost: whoever comes next goes on with
+  /// it.
+  private func doGracePeriod(until deadline: UInt64) -> Bool {
+    if pointee.gracePeriods.ended == 0 {
+      if pointee.gracePeriods.flipped == 0 { beginGracePeriod() }
+      pausePoint(.afterFlip)
+      guard fenceReaders(until: deadline) else { return false }
+      let old = pointee.gracePeriods.flipped
+      pointee.gracePeriods.flipped = 0
+      pointee.gracePeriods.begun = sum(at: old)
+      pointee.gracePeriods.ended = old + Readers.endedOffset
+    }
+    guard waitForSections(until: deadline) else { return false }
+    pointee.gracePeriods.ended = 0
     // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
     return true
   }
 
-  /// Up to the flip. The `begun` counter of the sections that are to be waited for.
-  private func beginGracePeriod() -> UInt {
+  private func beginGracePeriod() {
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
     // Partner: the fence of `gracePeriodSnapshot`. Who has not seen the addition did what he did before
     // the flip.
@@ -99,7 +117,7 @@ extension Pointer where Pointee == AllocatorState {
     guard sum(at: new) == sum(at: new + Readers.endedOffset) else { failUnbalanced() }
     pausePoint(.beforeFlip)
     pointee.readers.word.change(to: new)
-    return old
+    pointee.gracePeriods.flipped = old
   }
 
   private func sum(at first: UInt) -> Int {
@@ -111,8 +129,9 @@ extension Pointer where Pointee == AllocatorState {
     fatal("reader: a section was ended that is not open")
   }
 
-  /// Waits until as many sections as have begun with an index have ended.
-  private func waitForSections(count: Int, ended: UInt) {
+  /// Under the gate: waits until as many sections as have begun with the old index have ended.
+  private func waitForSections(until deadline: UInt64) -> Bool {
+    let (count, ended) = (pointee.gracePeriods.begun, pointee.gracePeriods.ended)
     // The clock is read only by whoever has waited for a while.
     var start: UInt64 = 0
     var waits = 0
@@ -120,8 +139,9 @@ extension Pointer where Pointee == AllocatorState {
     while true {
       // Both wrap: their difference is right.
       let open = count &- sum(at: ended)
-      if open == 0 { return }
+      if open == 0 { return true }
       guard open > 0 else { failUnbalanced() }
+      if deadline != .max, SystemCall.monotonicNanoseconds >= deadline { return false }
       waits += 1
       pause(afterLooks: waits)
       guard nextReport > 0, waits & 63 == 0 else { continue }
@@ -136,14 +156,15 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works, or is
-  /// lost.
-  private func fenceReaders() -> Bool {
+  /// lost, or the time is over.
+  private func fenceReaders(until deadline: UInt64) -> Bool {
     while true {
       do {
         try pointee.region.fence()
         return true
       } catch {
         if PerCPURegion.fenceIsLost { return false }
+        if deadline != .max, SystemCall.monotonicNanoseconds >= deadline { return false }
         waitForMembarrier()
       }
     }
@@ -203,7 +224,8 @@ extension Pointer where Pointee == AllocatorState {
     forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
-    pointee.gracePeriods.halted = 0
+    pointee.gracePeriods.flipped = 0
+    pointee.gracePeriods.ended = 0
     pointee.gracePeriods.gate.resetAfterFork()
     pointee.gracePeriods.pause.resetAfterFork()
   }
