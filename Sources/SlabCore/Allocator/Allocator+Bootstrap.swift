@@ -41,15 +41,22 @@ extension Allocator {
       region.unmap()
       throw .restartableSequencesUnavailable
     }
-    let groupIDs: GroupIDTable
-    do throws(Errno) { groupIDs = try GroupIDTable() } catch {
+    let rootIndices: IDTable
+    do throws(Errno) { rootIndices = try IDTable(most: IDTable.mostRoots) } catch {
       region.unmap()
-      throw .outOfAddressSpace(bytes: GroupIDTable.fewestBytes, errno: error)
+      throw .outOfAddressSpace(bytes: IDTable.fewestBytes, errno: error)
+    }
+    let groupIDs: IDTable
+    do throws(Errno) { groupIDs = try IDTable(most: IDTable.mostGroups) } catch {
+      region.unmap()
+      rootIndices.unmap()
+      throw .outOfAddressSpace(bytes: IDTable.fewestBytes, errno: error)
     }
     let groupNames: GroupNames
     do throws(Errno) { groupNames = try GroupNames(bucketLimit: groupIDs.limit) } catch {
       let bytes = groupIDs.limit * 8
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       throw .outOfAddressSpace(bytes: bytes, errno: error)
     }
@@ -58,6 +65,7 @@ extension Allocator {
       heap = try HeapReservation(wanted: configuration.addressSpaceBytes)
     } catch {
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       groupNames.unmap()
       throw .outOfAddressSpace(bytes: HeapReservation.fewestBytes, errno: error)
@@ -66,6 +74,7 @@ extension Allocator {
       map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
     guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       groupNames.unmap()
       heap.unmap()
@@ -75,8 +84,8 @@ extension Allocator {
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
-        pages: pages, region: region, groupIDs: groupIDs, groupNames: groupNames,
-        configuration: configuration))
+        pages: pages, region: region, rootIndices: rootIndices, groupIDs: groupIDs,
+        groupNames: groupNames, configuration: configuration))
     do throws(AllocatorError) {
       try makeInternalCaches()
       try makeRootGroup()
@@ -180,6 +189,7 @@ extension Allocator {
   private func unmap() {
     let map = state.pointee.pages.map
     state.pointee.region.unmap()
+    state.pointee.registry.rootIndices.unmap()
     state.pointee.registry.groupIDs.unmap()
     state.pointee.registry.groupNames.unmap()
     HeapReservation(map: map).unmap()
