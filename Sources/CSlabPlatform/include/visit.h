@@ -28,18 +28,19 @@ struct slab_cpu_mask {
 // Whether no thread of the process may run on a CPU of the mask. 0, or -errno: -EXDEV if one may.
 static inline intptr_t slab_check_unvisited(const struct slab_cpu_mask *unvisited) {
   struct slab_cpu_mask mask;
-  _Alignas(8) char entries[2048];
+  uint64_t words[256];
+  const char *entries = (const char *)words;
   intptr_t result = 0;
   int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return -(intptr_t)errno;
   while (result == 0) {
-    long size = syscall(SYS_getdents64, directory, entries, sizeof entries);
+    long size = syscall(SYS_getdents64, directory, words, sizeof words);
     if (size <= 0) {
       if (size < 0) result = -(intptr_t)errno;
       break;
     }
     // Of each entry: its length at 16, its name, which is the thread's number, at 19.
-    for (long at = 0; at < size && result == 0; at += *(uint16_t *)(entries + at + 16)) {
+    for (long at = 0; at < size && result == 0; at += *(const uint16_t *)(entries + at + 16)) {
       long thread = strtol(entries + at + 19, NULL, 10);
       if (thread <= 0) continue;
       long bytes = syscall(SYS_sched_getaffinity, thread, sizeof mask, &mask);
