@@ -8,7 +8,6 @@ import Testing
 /// The wrappers that can be made to fail, each as a call that succeeds.
 private enum Wrapper: String, CaseIterable, Codable, Sendable {
   case reserve, unmap, protect, giveBack, membarrier, futexWait, futexWake, getCPU, startThread
-  case affinity
 
   var call: SystemCallSet {
     switch self {
@@ -21,7 +20,6 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .futexWake: .futexWake
     case .getCPU: .getCPU
     case .startThread: .startThread
-    case .affinity: .affinity
     }
   }
 
@@ -45,7 +43,6 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .futexWake: try SystemCall.futexWake(at: word, count: 1)
     case .getCPU: _ = try SystemCall.currentCPU()
     case .startThread: try unsafe SystemCall.startThread({ _ in nil }, argument: 0)
-    case .affinity: _ = try SystemCall.processorBound()
     }
   }
 
