@@ -119,7 +119,9 @@ SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
   return slab_sheaf_try_push(word, object, &restarted);
 }
 
-// Patiently: as the operation that is tried, again and again while it is restarted.
+// Patiently: as the operation that is tried, again and again while it is restarted. Functions of their own:
+// inlined into other loops and unrolled, so many jumps out of assembly keep the compiler busy for ever.
+#define SLAB_APART static __attribute__((noinline, unused))
 #define SLAB_PATIENTLY(type, operation)                                                          \
   for (int tries = slab_sequence_tries;;) {                                                      \
     int restarted = 0;                                                                           \
@@ -127,20 +129,20 @@ SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
     if (!restarted || --tries == 0) return result;                                               \
   }
 
-static inline uintptr_t slab_sheaf_pop_patiently(const void *word) {
+SLAB_APART uintptr_t slab_sheaf_pop_patiently(const void *word) {
   SLAB_PATIENTLY(uintptr_t, slab_sheaf_try_pop(word, &restarted))
 }
 
-static inline int slab_sheaf_push_patiently(const void *word, uintptr_t object) {
+SLAB_APART int slab_sheaf_push_patiently(const void *word, uintptr_t object) {
   SLAB_PATIENTLY(int, slab_sheaf_try_push(word, object, &restarted))
 }
 
-static inline size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+SLAB_APART size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
   SLAB_PATIENTLY(size_t, slab_sheaf_try_pop_batch(word, objects, most, &restarted))
 }
 
-static inline size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
-                                           size_t offered) {
+SLAB_APART size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
+                                        size_t offered) {
   SLAB_PATIENTLY(size_t, slab_sheaf_try_push_batch(word, objects, offered, &restarted))
 }
 
