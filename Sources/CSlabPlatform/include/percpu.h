@@ -35,6 +35,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { slab_percpu_stride_shift = 26 };
 
 // In a row: restarts come with preemptions and fences, a few hundred instructions apart at the least.
@@ -145,5 +149,9 @@ SLAB_APART size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objec
                                         size_t offered) {
   SLAB_PATIENTLY(size_t, slab_sheaf_try_push_batch(word, objects, offered, &restarted))
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -18,6 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 static inline size_t slab_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 // Reserves addresses without memory behind them: PROT_NONE is not charged under strict overcommit.
@@ -143,5 +147,9 @@ static inline uint64_t slab_clock_monotonic(void) {
 static inline void slab_prefetch(uintptr_t address) { __builtin_prefetch((void *)address); }
 
 static inline _Noreturn void slab_abort(void) { abort(); }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

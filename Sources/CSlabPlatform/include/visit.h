@@ -21,6 +21,10 @@
 
 #include "system_calls.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct slab_cpu_mask {
   unsigned char bits[4096];
 };
@@ -79,5 +83,9 @@ static inline intptr_t slab_visit_processors(intptr_t count) {
   if (result == 0 && !isWhole) result = slab_check_unvisited(&unvisited);
   return result;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
