@@ -38,7 +38,8 @@ package struct Cache: ~Copyable {
 
   // Line 1: the lock, and what changes under it.
   let lock = Lock()
-  /// Slabs, with those being made and given back.
+  /// Slabs, with those being made and given back, and the pins of those who look at the cache without a
+  /// lock: see `pin`.
   var slabCount: UInt32 = 0
   /// Slabs on the partial list that are empty.
   var emptyCount: UInt32 = 0
@@ -54,7 +55,8 @@ package struct Cache: ~Copyable {
   var sheafClass: UInt32 = 0
   var partialFirst: Pointer<Slab>? = nil
   var partialLast: Pointer<Slab>? = nil
-  /// A sheaf that has been closed and awaits the fence; the fence worker's.
+  /// A sheaf that has been closed and awaits a fence. While the cache is active whoever retired it drains
+  /// it, afterwards the fence worker; until then no other one is opened.
   var retiredSheaf = SheafWord.closed
   /// The next cache on the fence worker's chain, then on the destroy queue.
   var nextInChain: Pointer<Cache>? = nil

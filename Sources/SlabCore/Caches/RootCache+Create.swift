@@ -153,8 +153,8 @@ extension Allocator {
   }
 
   /// Sets the most objects that a sheaf of this root and its children may hold; 0 for no sheaves.
-  /// Closes every sheaf that is larger: O(children) under the registry lock, and a fence for each
-  /// of them.
+  /// Closes every sheaf that is larger: O(children), the registry lock for 16 of them at a time, and a
+  /// fence for each 16.
   package func setSheafCapacity(
     _ capacity: Int, of root: Pointer<RootCache>
   ) throws(AllocatorError) {
@@ -163,22 +163,35 @@ extension Allocator {
       throw .invalidLimit
     }
     root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
+    var batch = SheafBatch()
+    retireSheaf(of: root.cache, above: capacity, into: &batch)
     state.pointee.registry.lock.lock()
-    closeSheaf(of: root.cache, above: capacity)
-    let children = root.children
-    var node = children.successor(in: children)
-    while let current = node {
-      node = current.successor(in: children)
-      closeSheaf(of: Pointer<Cache>(siblingNode: current), above: capacity)
+    // The cursor stands on this thread's stack.
+    state.takeInHand()
+    withCursor(in: root.children) { cursor in
+      var visited = 0
+      while let node = cursor.advance(in: root.children) {
+        retireSheaf(of: Pointer<Cache>(siblingNode: node), above: capacity, into: &batch)
+        visited += 1
+        guard visited % SheafBatch.most == 0 || batch.count == SheafBatch.most else { continue }
+        state.pointee.registry.lock.unlock()
+        batch.finish(of: state)
+        state.pointee.registry.lock.lock()
+      }
     }
+    state.putDown()
     state.pointee.registry.lock.unlock()
+    batch.finish(of: state)
   }
 
-  private func closeSheaf(of cache: Pointer<Cache>, above capacity: Int) {
-    let mode = state.pointee.region.mode
-    guard cache.state == .active, cache.words.pointee.load(mode: mode).capacity > capacity else {
-      return
-    }
-    cache.shrink()
+  /// The sheaf is looked at under the cache's lock, under which one that grows is opened: with the old
+  /// capacity before this, and found here, or with the new one.
+  private func retireSheaf(
+    of cache: Pointer<Cache>, above capacity: Int, into batch: inout SheafBatch
+  ) {
+    cache.pointee.lock.lock()
+    defer { cache.pointee.lock.unlock() }
+    let word = cache.words.pointee.load(mode: state.pointee.region.mode)
+    if cache.state == .active, word.capacity > capacity { batch.add(cache) }
   }
 }

@@ -17,6 +17,7 @@ extension Pointer where Pointee == AllocatorState {
     }
     // Nothing may be charged to it: then this was the last change.
     group.noteChange()
+    group.unlistReclaimable()
     group.siblingNode.unlink()
     parent.childGroups.insertBefore(group.siblingNode)
   }

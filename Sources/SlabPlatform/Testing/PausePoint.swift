@@ -40,6 +40,8 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case afterFlip
   /// A grace period is over, and the callbacks that it was for have not run.
   case beforeCallbacks
+  /// A sheaf that is to grow is fenced, and not drained.
+  case beforeGrowing
 }
 
 #if DEBUG

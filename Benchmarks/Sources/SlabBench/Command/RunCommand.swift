@@ -3,7 +3,7 @@
 import ArgumentParser
 
 enum CaseName: String, CaseIterable, ExpressibleByArgument {
-  case pair, groups, offline, leftover, scaling, readers, dying, api
+  case pair, groups, offline, leftover, scaling, readers, dying, api, limit
   /// `offline` and `scaling`.
   case destroy
   case all
@@ -11,7 +11,7 @@ enum CaseName: String, CaseIterable, ExpressibleByArgument {
   var cases: [CaseName] {
     switch self {
     case .destroy: [.offline, .scaling]
-    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api]
+    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api, .limit]
     default: [self]
     }
   }
@@ -29,6 +29,7 @@ struct RunCommand: ParsableCommand {
       readers   read-side sections, grace periods, callbacks, beside liburcu
       dying     another tenant's pairs while 100,000 groups are dying
       api       typed slots beside the core's pairs, a class and a pointer
+      limit     what a tenant at its limit costs others, and itself
       destroy   offline and scaling
       """)
 
@@ -63,6 +64,7 @@ struct RunCommand: ParsableCommand {
         case .readers: try bench.runReaders()
         case .dying: try bench.runDying()
         case .api: try bench.runAPI()
+        case .limit: try bench.runLimit()
         default: try bench.runScaling()
         }
       report.add(result, named: name.rawValue)
