@@ -36,10 +36,11 @@ public enum SlabError: Error, Equatable, Sendable {
   /// The cache has been destroyed.
   case cacheDestroyed
   /// A cache's: not 1 to 63 bytes without blanks, control and invisible characters. A group's: not 1 to
-  /// 255 bytes without these and slashes, or `.` or `..`.
+  /// 255 bytes without these and slashes, or `.` or `..`. Caches' names that begin with `core:` are the
+  /// allocator's own.
   case invalidName
-  /// A cache of this name exists.
-  case nameInUse
+  /// A cache of this name exists; `name` is the whole of it, with its name space.
+  case nameInUse(name: String)
   /// The parent has a child group of this name that is online.
   case groupNameInUse
   /// Not 1 byte to 32 KiB.
@@ -71,7 +72,12 @@ extension SlabError {
     self.init(error, bytes: root.objectSize, group: group)
   }
 
-  init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?) {
+  /// Where a cache is made.
+  init(_ error: AllocatorError, makingCache name: String) {
+    self.init(error, bytes: 0, group: nil, cacheName: name)
+  }
+
+  init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?, cacheName: String = "") {
     switch error {
     case .outOfMemory: self = .outOfMemory(group: group?.path ?? "/", bytes: bytes)
     case .outOfAddressSpace: self = .outOfAddressSpace
@@ -88,7 +94,7 @@ extension SlabError {
     case .cacheBusy(let objects): self = .cacheBusy(objects: objects)
     case .cacheDestroyed: self = .cacheDestroyed
     case .invalidName: self = .invalidName
-    case .nameInUse: self = .nameInUse
+    case .nameInUse: self = .nameInUse(name: cacheName)
     case .groupNameInUse: self = .groupNameInUse
     case .invalidObjectSize: self = .invalidObjectSize
     case .invalidAlignment: self = .invalidAlignment
@@ -123,9 +129,9 @@ extension SlabError: CustomStringConvertible {
     case .cacheBusy(let objects): "the cache has \(objects) live objects"
     case .cacheDestroyed: "the cache has been destroyed"
     case .invalidName:
-      "a cache's name is 1 to 63 bytes without blanks, a group's 1 to 255 without blanks and slashes"
+      "a cache's name is 1 to 63 bytes without blanks and does not begin with core:, a group's 1 to 255 without blanks and slashes"
     case .groupNameInUse: "the parent has an online child of this name"
-    case .nameInUse: "a cache of this name exists"
+    case .nameInUse(let name): "a cache named \(name) exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
     case .invalidAlignment: "an alignment is a power of two up to 4096"
     case .invalidOptions: "options that exclude each other, or that there are not"

@@ -54,10 +54,9 @@ extension Allocator {
 
   /// Names in slabinfo of the caches of users, newest first.
   fileprivate func namesInSlabinfo() throws -> [String] {
-    let internalNames: Set = ["slab", "slab_wide", "kmem_cache", "kmem_cache_child", "mem_cgroup"]
     return try slabinfo().split(separator: "\n").dropFirst(2).map {
       String($0.split(separator: " ")[0])
-    }.filter { !internalNames.contains($0) && !$0.hasPrefix("general-") }
+    }.filter { !$0.hasPrefix("core:") }
   }
 
   /// Objects that are taken from the general cache of the aliases' size and not free.

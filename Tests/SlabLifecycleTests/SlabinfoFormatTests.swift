@@ -112,7 +112,7 @@ struct SlabinfoLine: Equatable {
         lines[3].printed
           == "a                      3    512      8  512    1 "
           + ": tunables    0    0    0 : slabdata      1      1      0")
-      #expect(lines.contains { $0.name == "kmem_cache" })
+      #expect(lines.contains { $0.name == "core:kmem_cache" })
       for object in objects { allocator.free(object) }
       for root in roots { try allocator.destroy(root) }
     }

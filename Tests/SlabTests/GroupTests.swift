@@ -82,9 +82,46 @@ import Testing
     #expect(root.child(named: "\u{e9}") == composed)
   }
 
+  /// Two libraries in one process know nothing of each other's names, nor of the allocator's own.
+  @Test func namesOfTwoLibraries() throws {
+    let plain = try SlabCache<Int>(named: "node", of: allocator)
+    let parser = try SlabCache<Int>(named: "node", namespace: "parser", of: allocator)
+    let index = try RawSlabCache(
+      named: "node", namespace: "index", objectSize: 8, of: allocator)
+    let table = try SlabTable<Int, Int>(named: "node", namespace: "table", of: allocator)
+    let names = [plain.name, parser.name, index.name, table.name]
+    #expect(names == ["node", "parser:node", "index:node", "table:node"])
+    #expect(throws: SlabError.nameInUse(name: "parser:node")) {
+      try SlabCache<Int>(named: "node", namespace: "parser", of: allocator)
+    }
+    // Another way to the same name is no way around it.
+    #expect(throws: SlabError.nameInUse(name: "parser:node")) {
+      try SlabCache<Int>(named: "parser:node", of: allocator)
+    }
+    let long = String(repeating: "x", count: 57)
+    for (name, space) in [
+      ("slab", "core"), ("core:slab", nil), ("core:new", nil), ("node", ""), ("", "parser"),
+      ("node", "a:b"), ("node", "a b"), (long, "parser"),
+    ] as [(String, String?)] {
+      #expect(throws: SlabError.invalidName) {
+        try SlabCache<Int>(named: name, namespace: space, of: allocator)
+      }
+    }
+    let buffer = try SlabBuffer(zeroed: 100, in: root)
+    let twins = try [100, 16, 4096].map { try SlabCache<Int>(named: "size-\($0)", of: allocator) }
+    let lines = try allocator.slabinfo().split(separator: "\n").dropFirst(2)
+    let shown = lines.map { $0.prefix { $0 != " " } }
+    #expect(Set(shown).count == shown.count, "a name twice")
+    #expect(Set(shown).isSuperset(of: ["core:slab", "core:size-112", "size-16", "index:node"]))
+    _ = (buffer.byteCount, twins.count, plain, parser, index, table)
+  }
+
   @Test func badCaches() throws {
     let first = try SlabCache<Int>(named: "first", of: allocator)
-    #expect(throws: SlabError.nameInUse) { try SlabCache<Int>(named: "first", of: allocator) }
+    #expect(throws: SlabError.nameInUse(name: "first")) {
+      try SlabCache<Int>(named: "first", of: allocator)
+    }
+    #expect("\(SlabError.nameInUse(name: "first"))" == "a cache named first exists")
     #expect(throws: SlabError.invalidObjectSize) {
       try SlabCache<[40_000 of UInt8]>(named: "large", of: allocator)
     }

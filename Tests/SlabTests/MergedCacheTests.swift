@@ -25,7 +25,7 @@ import Testing
     #expect(allocator.statistics.mergedCaches == 1)
     #expect(connections.name == "connections")
     #expect(sessions.name == "sessions")
-    #expect(throws: SlabError.nameInUse) {
+    #expect(throws: SlabError.nameInUse(name: "sessions")) {
       try RawSlabCache(named: "sessions", objectSize: 8, of: allocator)
     }
     let object = try unsafe sessions.allocateZeroed(in: allocator.rootGroup)

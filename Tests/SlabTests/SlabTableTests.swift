@@ -140,7 +140,7 @@ struct Colliding: Hashable, Sendable {
     #expect(throws: SlabError.invalidObjectSize) {
       try SlabTable<Int, InlineArray<32768, UInt8>>(named: "large", of: allocator)
     }
-    #expect(throws: SlabError.nameInUse) {
+    #expect(throws: SlabError.nameInUse(name: "wide")) {
       try SlabTable<Int, Int>(named: "wide", of: allocator)
     }
     #expect(throws: SlabError.invalidLimit) {

@@ -9,25 +9,28 @@ internal import Synchronization
 @usableFromInline
 final class CacheHandle: Sendable {
   let allocator: AllocatorHandle
+  /// With its name space.
   let name: String
   private let reference: CacheReference
   private let isDestroyed = Atomic(false)
 
   /// Makes a root cache, and holds it.
   convenience init(
-    named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
-    of allocator: SlabAllocator
+    named name: String, namespace: String?, objectSize: Int, alignment: Int,
+    options: SlabCacheOptions, of allocator: SlabAllocator
   ) throws(SlabError) {
     try unsafe self.init(
-      named: name, objectSize: objectSize, alignment: alignment, options: options,
+      named: name, namespace: namespace, objectSize: objectSize, alignment: alignment,
+      options: options,
       constructor: nil, of: allocator)
   }
 
   /// The same for objects that a constructor prepares, once each, when their slab is made.
   init(
-    named name: String, objectSize: Int, alignment: Int, options: SlabCacheOptions,
-    constructor: Constructor?, of allocator: SlabAllocator
+    named name: String, namespace: String?, objectSize: Int, alignment: Int,
+    options: SlabCacheOptions, constructor: Constructor?, of allocator: SlabAllocator
   ) throws(SlabError) {
+    let name = try name.cacheName(in: namespace)
     try name.checkForReports()
     let options = try options.core()
     let bytes = Array(name.utf8)
@@ -35,7 +38,7 @@ final class CacheHandle: Sendable {
       reference = try unsafe allocator.core.makeReference(
         named: bytes.span, objectSize: objectSize, alignment: alignment, options: options,
         constructor: constructor)
-    } catch { throw SlabError(error) }
+    } catch { throw SlabError(error, makingCache: name) }
     allocator.core.hold(reference.root)
     self.allocator = allocator.handle
     self.name = name

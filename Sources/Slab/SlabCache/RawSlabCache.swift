@@ -15,6 +15,7 @@ public struct RawSlabCache: Sendable {
   /// - Parameters:
   ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
   ///     allocator.
+  ///   - namespace: stands ahead of the name, as for `SlabCache`.
   ///   - objectSize: in bytes, 1 to 32 KiB.
   ///   - alignment: in bytes, a power of two up to 4,096.
   ///   - options: see `SlabCacheOptions`.
@@ -22,16 +23,17 @@ public struct RawSlabCache: Sendable {
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize`, `.invalidAlignment`, `.invalidOptions`,
   ///   `.tooMany`, `.outOfMemory`.
   public init(
-    named name: String, objectSize: Int, alignment: Int = 8, options: SlabCacheOptions = [],
-    of allocator: SlabAllocator = .shared
+    named name: String, namespace: String? = nil, objectSize: Int, alignment: Int = 8,
+    options: SlabCacheOptions = [], of allocator: SlabAllocator = .shared
   ) throws(SlabError) {
     guard alignment > 0 else { throw .invalidAlignment }
     handle = try CacheHandle(
-      named: name, objectSize: objectSize, alignment: alignment, options: options, of: allocator)
+      named: name, namespace: namespace, objectSize: objectSize, alignment: alignment,
+      options: options, of: allocator)
     core = handle.root
   }
 
-  /// The name that it was made with. O(1).
+  /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
   public var name: String { handle.name }
 
   /// Allocates an object, uninitialised. A restartable sequence when the group's cache is warm; else a

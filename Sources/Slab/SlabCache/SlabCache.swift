@@ -24,25 +24,27 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   ///
   /// - Parameters:
   ///   - name: 1 to 63 bytes without blanks, control and invisible characters; new, byte by byte, among
-  ///     the caches of the allocator.
+  ///     the caches of the allocator. Names that begin with `core:` are its own.
+  ///   - namespace: whose name it is, for a library that shares the allocator with others: the cache is
+  ///     then called `namespace:name`, which has 63 bytes at most. Without a colon, and not `core`.
   ///   - options: see `SlabCacheOptions`.
   ///   - alignment: in bytes, a power of two up to 4,096; that of the type at least.
   ///   - allocator: whose memory it is.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` for a type of more than 32 KiB,
   ///   `.invalidAlignment`, `.invalidOptions`, `.tooMany`, `.outOfMemory`.
   public init(
-    named name: String, options: SlabCacheOptions = [], alignment: Int = 1,
-    of allocator: SlabAllocator = .shared
+    named name: String, namespace: String? = nil, options: SlabCacheOptions = [],
+    alignment: Int = 1, of allocator: SlabAllocator = .shared
   ) throws(SlabError) {
     guard alignment > 0, alignment & (alignment - 1) == 0 else { throw .invalidAlignment }
     handle = try CacheHandle(
-      named: name, objectSize: max(1, MemoryLayout<Object>.size),
+      named: name, namespace: namespace, objectSize: max(1, MemoryLayout<Object>.size),
       alignment: max(alignment, MemoryLayout<Object>.alignment), options: options,
       of: allocator)
     core = handle.root
   }
 
-  /// The name that it was made with. O(1).
+  /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
   public var name: String { handle.name }
 
   /// Ends the cache now: no copy of it allocates any more, and its name can be used again at once.

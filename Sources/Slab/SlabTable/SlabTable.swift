@@ -63,15 +63,17 @@ public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendab
   /// - Parameters:
   ///   - name: the cache's: 1 to 63 bytes without blanks and control characters, new among the
   ///     caches of the allocator.
+  ///   - namespace: stands ahead of the name, as for `SlabCache`.
   ///   - minimumCapacity: entries that the table holds before it grows.
   ///   - allocator: whose memory the entries are.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` if key and value have more than
   ///   32 KiB less 24 bytes, `.invalidLimit` for a negative capacity, `.tooMany`, `.outOfMemory`.
   public init(
-    named name: String, minimumCapacity: Int = 0, of allocator: SlabAllocator = .shared
+    named name: String, namespace: String? = nil, minimumCapacity: Int = 0,
+    of allocator: SlabAllocator = .shared
   ) throws(SlabError) {
     core = try TableCore(
-      named: name, entryBytes: EntryLayout<Key, Value>.bytes,
+      named: name, namespace: namespace, entryBytes: EntryLayout<Key, Value>.bytes,
       alignment: EntryLayout<Key, Value>.alignment, minimumCapacity: minimumCapacity,
       of: allocator)
   }
@@ -86,7 +88,7 @@ public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendab
     core.unmapArrays()
   }
 
-  /// The name that it was made with. O(1).
+  /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
   public var name: String { core.cache.name }
 
   /// Entries of the table. Exact if nobody changes it. O(1), no lock.

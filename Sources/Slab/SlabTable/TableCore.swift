@@ -23,8 +23,8 @@ struct TableCore: ~Copyable, Sendable {
 
   /// Makes the cache and the first array.
   init(
-    named name: String, entryBytes: Int, alignment: Int, minimumCapacity: Int,
-    of allocator: SlabAllocator
+    named name: String, namespace: String?, entryBytes: Int, alignment: Int,
+    minimumCapacity: Int, of allocator: SlabAllocator
   ) throws(SlabError) {
     guard minimumCapacity >= 0 else { throw .invalidLimit }
     guard minimumCapacity <= BucketArray.mostBuckets else {
@@ -33,7 +33,8 @@ struct TableCore: ~Copyable, Sendable {
     var bucketCount = BucketArray.fewestBuckets
     while bucketCount < minimumCapacity { bucketCount *= 2 }
     let cache = try unsafe CacheHandle(
-      named: name, objectSize: entryBytes, alignment: alignment, options: .typeSafe,
+      named: name, namespace: namespace, objectSize: entryBytes, alignment: alignment,
+      options: .typeSafe,
       constructor: { unsafe TableEntry.construct($0) }, of: allocator)
     guard let array = BucketArray.make(bucketCount: bucketCount) else {
       throw .outOfMemory(group: "/", bytes: 0)

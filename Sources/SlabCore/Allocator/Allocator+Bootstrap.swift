@@ -105,7 +105,8 @@ extension Allocator {
         objectSize: bytes, alignment: cacheAligned ? 64 : 8, cacheAligned: false,
         processorCount: state.pointee.region.slotCount)
       try unsafe initializeRoot(
-        root, name: CacheName(name), objectSize: bytes, geometry: geometry, constructor: nil,
+        root, name: CacheName(ofTheCore: name), objectSize: bytes, geometry: geometry,
+        constructor: nil,
         kind: .core, isSelfDescribing: isSelfDescribing)
       return root
     }

@@ -50,7 +50,7 @@ extension Allocator {
   func checkedLayout(
     named utf8: borrowing Span<UInt8>, objectSize: Int, alignment: Int, options: CacheOptions
   ) throws(AllocatorError) -> (CacheName, SlabGeometry) {
-    guard let name = CacheName(utf8) else { throw .invalidName }
+    guard let name = CacheName(utf8), !name.isOfTheCore else { throw .invalidName }
     guard objectSize >= 1, objectSize <= SlabGeometry.largestObject else {
       throw .invalidObjectSize
     }
@@ -74,8 +74,8 @@ extension Allocator {
     constructor: Constructor?, options: CacheOptions = [], kind: RootKind = .user,
     isSelfDescribing: Bool
   ) throws(AllocatorError) {
-    // A size class must be there whatever users have named theirs.
-    guard kind == .sizeClass || !hasRoot(named: name) else { throw .nameInUse }
+    // The core's names are its own: no user can have them.
+    guard kind != .user || !hasRoot(named: name) else { throw .nameInUse }
     guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
     guard let sums = takeSums() else {
       state.pointee.registry.freeRootIndex(index)

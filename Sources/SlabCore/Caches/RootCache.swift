@@ -84,7 +84,8 @@ enum RootKind: UInt8 {
   case core
 }
 
-/// A cache's name.
+/// A cache's name. Those of the caches that the core makes, for itself and as size classes, begin with
+/// `core:`, and no user's does: so slabinfo never has two lines of one name.
 package struct CacheName: Sendable {
   var bytes = InlineArray<63, UInt8>(repeating: 0)
   var count: UInt8 = 0
@@ -104,11 +105,31 @@ package struct CacheName: Sendable {
     count = UInt8(utf8.count)
   }
 
-  /// A name of the core's own.
-  init(_ name: StaticString) {
-    count = UInt8(name.utf8CodeUnitCount)
-    // SAFETY: static strings are immortal; the index is below their count.
-    for index in 0..<name.utf8CodeUnitCount { bytes[index] = unsafe name.utf8Start[index] }
+  /// A name of the core's own: `core:` and the text.
+  init(ofTheCore name: StaticString) {
+    append(Self.coreNamespace)
+    append(name)
+  }
+
+  private static var coreNamespace: StaticString { "core:" }
+
+  /// Whether it is in the core's name space.
+  var isOfTheCore: Bool {
+    let space = Self.coreNamespace
+    guard count >= space.utf8CodeUnitCount else { return false }
+    for index in 0..<space.utf8CodeUnitCount {
+      // SAFETY: the index is below the string's count.
+      guard unsafe space.utf8Start[index] == bytes[index] else { return false }
+    }
+    return true
+  }
+
+  private mutating func append(_ text: StaticString) {
+    for index in 0..<text.utf8CodeUnitCount {
+      // SAFETY: the index is below the string's count.
+      bytes[Int(count)] = unsafe text.utf8Start[index]
+      count += 1
+    }
   }
 
   package static func == (left: CacheName, right: CacheName) -> Bool {

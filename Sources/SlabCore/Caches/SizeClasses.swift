@@ -147,9 +147,9 @@ extension Allocator {
 }
 
 extension CacheName {
-  /// As the kernel has named them since 2.6.
+  /// As the kernel named them in 2.6, in the core's name space.
   init(sizeClass bytes: Int) {
-    self.init("size-")
+    self.init(ofTheCore: "size-")
     append(bytes)
   }
 

@@ -193,7 +193,7 @@ extension Snippets {
       let parts =
         figures.objects + figures.freeInSlabs + figures.inherited + figures.unused + figures.below
       // end
-      #expect(parts == customer.current && names == ["size-112"] && buffer.byteCount == 100)
+      #expect(parts == customer.current && names == ["core:size-112"] && buffer.byteCount == 100)
       let alarm = Task {
         var alarms: [Int] = []
         // snippet
