@@ -15,7 +15,7 @@ import Testing
       for what in ["fence", "walk of slabs", "shrinker", "constructor"] {
         let result = await #expect(
           processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
-        ) { [what] in
+        ) { [what = what as String] in
           let allocator = try Allocator()
           let root = try allocator.makeCache("cache", size: 64)
           let built = try unsafe allocator.makeCache("built", size: 64) { _ in }

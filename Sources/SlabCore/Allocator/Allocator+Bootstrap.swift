@@ -147,6 +147,7 @@ extension Allocator {
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()
+    group.makeReclaimableList()
     group.makeInlineTable()
     checkOffsets(of: state.pointee.slabs.cache, group)
     state.pointee.rootGroup = group
