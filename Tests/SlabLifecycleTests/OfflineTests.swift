@@ -62,8 +62,8 @@ import Testing
         FaultInjection.failCall(
           1, of: .all, with: .resourceTemporarilyUnavailable, repeating: true)
         for group in groups { try allocator.offline(group) }
-        // One attempt to start a worker for each, since none could be had: nothing else.
-        #expect(FaultInjection.end() == groups.count)
+        // An attempt to start a worker now and then, since none could be had: nothing else.
+        #expect((1...groups.count).contains(FaultInjection.end()))
         for child in children { child.pointee.lock.unlock() }
         let after = allocator.statistics
         #expect(after.fences == 0 && after.fenceBatches == 0)

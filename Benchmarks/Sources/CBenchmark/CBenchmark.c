@@ -2,6 +2,7 @@
 #include "CBenchmark.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 long bench_callbacks_ran;
 
@@ -20,4 +21,10 @@ int bench_pin(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   return sched_setaffinity(0, sizeof set, &set);
+}
+
+int bench_fork(void) {
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  return (int)child;
 }

@@ -1,4 +1,4 @@
-// What the running thread is in the middle of, as far as it changes what an allocation does at a limit.
+// What the running thread is in the middle of, as far as it changes what an operation does.
 
 #ifndef SLAB_RECLAIMING_H
 #define SLAB_RECLAIMING_H
@@ -15,5 +15,11 @@ extern _Thread_local int slab_dispensable;
 
 static inline int slab_is_dispensable(void) { return slab_dispensable; }
 static inline void slab_set_dispensable(int is_dispensable) { slab_dispensable = is_dispensable; }
+
+// Things that the thread has in hand, which fork waits for: see Lifecycle/ForkGate.swift.
+extern _Thread_local int slab_in_hand;
+
+static inline int slab_things_in_hand(void) { return slab_in_hand; }
+static inline void slab_add_in_hand(int count) { slab_in_hand += count; }
 
 #endif

@@ -11,17 +11,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Starts a detached thread with every signal blocked: a signal of the process must not run its
-// handler, which may allocate, on a thread that holds the allocator's locks.
+// Bytes of thread-local variables of the libraries that are loaded: the C library takes them out of each
+// thread's stack.
+size_t slab_thread_local_bytes(void);
+
+// What a thread of the process has for its own use, and at least 8 MiB: users' code runs there. Addresses
+// only; memory is touched page by page.
+static inline size_t slab_thread_stack_bytes(const pthread_attr_t *attributes) {
+  size_t bytes = 0;
+  size_t least = (size_t)8 << 20;
+  if (pthread_attr_getstacksize(attributes, &bytes) != 0 || bytes < least) bytes = least;
+  return bytes + ((slab_thread_local_bytes() + 0xffff) & ~(size_t)0xffff);
+}
+
+// Starts a detached thread that gets none of the signals that are sent to the process: their handlers may
+// allocate, and it may hold the allocator's locks. Those that its own code causes arrive, so that a trap
+// ends the process with whatever report there is.
 static inline intptr_t slab_thread_start(void *(*entry)(void *), void *argument) {
+  static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
   pthread_attr_t attributes;
   pthread_t thread;
   sigset_t all, before;
   int error = pthread_attr_init(&attributes);
   if (error != 0) return -(intptr_t)error;
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, 256 * 1024);
+  pthread_attr_setstacksize(&attributes, slab_thread_stack_bytes(&attributes));
   sigfillset(&all);
+  for (size_t index = 0; index < sizeof(synchronous) / sizeof(synchronous[0]); index += 1)
+    sigdelset(&all, synchronous[index]);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   error = pthread_create(&thread, &attributes, entry, argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);

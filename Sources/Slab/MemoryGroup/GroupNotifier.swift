@@ -1,6 +1,7 @@
 // From the core's changed groups to whoever awaits a change. A thread that allocates never does more
 // than count and, once until the change is looked at, put the group on a list: everything else happens
-// on the notifier's thread, which is started with the first watcher and sleeps while nothing changes.
+// on the notifier's thread, which is started with the first watcher and sleeps while nothing changes. Where
+// the system gives no thread, a task does it, which looks every 10 ms and tries to start the thread.
 //
 // In a child of fork there is neither that thread nor a task that could await: nobody is told of anything,
 // and nothing here is touched, since the lock may have been another thread's.
@@ -19,12 +20,16 @@ final class GroupNotifier: Sendable {
     var watchers: [UInt: [Int: Watcher]] = [:]
     var lastNumber = 0
     var isRunning = false
+    /// Instead of a thread.
+    var isTask = false
     var isStopping = false
   }
 
   private let core: Allocator
   private let process = getpid()
   private let state = Mutex(State())
+  /// Held by the task while it is at work: nobody need wait for its next turn.
+  private let turn = Mutex(())
   /// Signalled when the thread has ended.
   private let ended = EventCount()
 
@@ -49,7 +54,11 @@ final class GroupNotifier: Sendable {
     return state.withLock { state in
       state.lastNumber += 1
       state.watchers[group.core.address, default: [:]][state.lastNumber] = watcher
-      if !state.isRunning { state.isRunning = start() }
+      if !state.isRunning {
+        state.isRunning = true
+        state.isTask = !start()
+        if state.isTask { Task.detached { [self] in await runAsTask() } }
+      }
       return state.lastNumber
     }
   }
@@ -67,32 +76,43 @@ final class GroupNotifier: Sendable {
     if isThere { group.allocator.ifMapped { $0.unwatch(group.core) } }
   }
 
-  /// Under the lock. Where the system gives no thread, the next watcher tries again.
+  /// Under the lock. False where the system gives no thread.
   private func start() -> Bool {
     let notifier = unsafe Unmanaged.passRetained(self)
-    do {
-      try unsafe SystemCall.startThread(
-        { argument in
-          // SAFETY: the reference that `start` has retained for this thread.
-          unsafe Unmanaged<GroupNotifier>.fromOpaque(argument!).takeRetainedValue().run()
-          return nil
-        }, argument: UInt(bitPattern: notifier.toOpaque()))
-      return true
-    } catch {
-      unsafe notifier.release()
-      return false
-    }
+    let isStarted = unsafe core.startThread(
+      { argument in
+        // SAFETY: the reference that `start` has retained for this thread.
+        unsafe Unmanaged<GroupNotifier>.fromOpaque(argument!).takeRetainedValue().run()
+        return nil
+      }, argument: UInt(bitPattern: notifier.toOpaque()))
+    if !isStarted { unsafe notifier.release() }
+    return isStarted
   }
 
   private func run() {
     while !state.withLock({ $0.isStopping }) {
-      guard let group = core.takeChangedGroup() else { continue }
-      let watchers = state.withLock { $0.watchers[group.address]?.values.map { $0 } ?? [] }
-      for watcher in watchers { watcher.yield() }
-      core.putBackChangedGroup(group)
+      if let group = core.takeChangedGroup() { tell(group) }
     }
     state.withLock { $0.isRunning = false }
     ended.signal()
+  }
+
+  private func runAsTask() async {
+    while state.withLock({ $0.isTask }) {
+      turn.withLock { _ in
+        // Before anything of an allocator that has ended is looked at.
+        guard !state.withLock({ $0.isStopping }) else { return }
+        while let group = core.takeChangedGroupAtOnce() { tell(group) }
+        state.withLock { if !$0.isStopping { $0.isTask = !start() } }
+      }
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
+  private func tell(_ group: Pointer<Group>) {
+    let watchers = state.withLock { $0.watchers[group.address]?.values.map { $0 } ?? [] }
+    for watcher in watchers { watcher.yield() }
+    core.putBackChangedGroup(group)
   }
 
   /// Ends the thread and every stream, before the allocator ends. Waits for the thread.
@@ -100,8 +120,13 @@ final class GroupNotifier: Sendable {
     guard !isInChild else { return }
     let watchers = state.withLock { state in
       state.isStopping = true
+      if state.isTask {
+        state.isTask = false
+        state.isRunning = false
+      }
       return state.watchers.values.flatMap { $0.values }
     }
+    turn.withLock { _ in }
     while true {
       let ticket = ended.prepare()
       guard state.withLock({ $0.isRunning }) else {

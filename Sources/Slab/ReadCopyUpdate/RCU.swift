@@ -51,7 +51,7 @@ public enum RCU {
   public static func synchronize() { SlabAllocator.shared.synchronize() }
 
   /// The same without blocking the thread: it suspends the task, which a worker of the allocator resumes
-  /// after a grace period, perhaps a shared one. O(1) and a small `malloc`; may wake a worker by a system
+  /// after a grace period, perhaps a shared one. O(1) and a small allocation; may wake a worker by a system
   /// call. Cancellation does not end it. Not inside a section.
   public static func synchronize() async { await SlabAllocator.shared.synchronize() }
 

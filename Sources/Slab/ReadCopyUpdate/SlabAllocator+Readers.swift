@@ -53,7 +53,7 @@ extension SlabAllocator {
   /// `RCU.synchronize`.
   public func synchronize() async {
     await unsafe withUnsafeContinuation { continuation in
-      DeferredClosure.call({ unsafe continuation.resume() }, after: core)
+      unsafe DeferredRecord.resume(continuation, after: core)
       core.hurryCallbacks()
     }
   }
@@ -66,7 +66,7 @@ extension SlabAllocator {
   /// section.
   public func barrier() async {
     await unsafe withUnsafeContinuation { continuation in
-      DeferredClosure.call({ unsafe continuation.resume() }, afterBarrierOf: core)
+      unsafe DeferredRecord.resume(continuation, afterBarrierOf: core)
     }
   }
 }

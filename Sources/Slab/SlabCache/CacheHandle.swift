@@ -12,23 +12,26 @@ final class CacheHandle: Sendable {
   /// With its name space.
   let name: String
   private let reference: CacheReference
+  /// How its objects end, for those that need it. The runtime makes the description of a generic type when
+  /// it is first asked for, and allocates: so that is here, and not where an object is freed.
+  private let end: (any ObjectEnd.Type)?
   private let isDestroyed = Atomic(false)
 
   /// Makes a root cache, and holds it.
   convenience init(
     named name: String, namespace: String?, objectSize: Int, alignment: Int,
-    options: SlabCacheOptions, of allocator: SlabAllocator
+    options: SlabCacheOptions, end: (any ObjectEnd.Type)? = nil, of allocator: SlabAllocator
   ) throws(SlabError) {
     try unsafe self.init(
       named: name, namespace: namespace, objectSize: objectSize, alignment: alignment,
-      options: options,
-      constructor: nil, of: allocator)
+      options: options, constructor: nil, end: end, of: allocator)
   }
 
   /// The same for objects that a constructor prepares, once each, when their slab is made.
   init(
     named name: String, namespace: String?, objectSize: Int, alignment: Int,
-    options: SlabCacheOptions, constructor: Constructor?, of allocator: SlabAllocator
+    options: SlabCacheOptions, constructor: Constructor?, end: (any ObjectEnd.Type)? = nil,
+    of allocator: SlabAllocator
   ) throws(SlabError) {
     let name = try name.cacheName(in: namespace)
     try name.checkForReports()
@@ -42,6 +45,7 @@ final class CacheHandle: Sendable {
     allocator.core.hold(reference.root)
     self.allocator = allocator.handle
     self.name = name
+    self.end = end
   }
 
   deinit {

@@ -40,7 +40,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
     handle = try CacheHandle(
       named: name, namespace: namespace, objectSize: max(1, MemoryLayout<Object>.size),
       alignment: max(alignment, MemoryLayout<Object>.alignment), options: options,
-      of: allocator)
+      end: EndOfObject<Object>.self, of: allocator)
     core = handle.root
   }
 

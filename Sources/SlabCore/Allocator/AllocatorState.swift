@@ -51,6 +51,7 @@ package struct AllocatorState: ~Copyable {
   /// `lifecycle`.
   let sheafFences = Atomic<Int>(0)
   let forkGate = ForkGate()
+  var threadStart = ThreadStart()
   /// Watched groups about which there is something to tell.
   var changedGroups = ChangedGroups()
   /// The next allocator of this process, for the fork handlers; under their lock.

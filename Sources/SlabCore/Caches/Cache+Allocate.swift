@@ -32,7 +32,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     if allocator.pointee.region.mode == .lockedSlots {
       let object = allocator.pointee.region.pop(words)
       if object != 0 { return object }
@@ -106,7 +106,7 @@ extension Pointer where Pointee == Cache {
   @usableFromInline @inline(never)
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
-    if allocator.isForking { yieldToFork() }
+    letForkGoFirst()
     if allocator.pointee.region.mode == .lockedSlots {
       switch allocator.pointee.region.push(words, object) {
       case .done: return

@@ -13,11 +13,10 @@ extension Allocator {
 
   /// Gives a hold back; a root that has ended goes with the last. Takes the registry lock.
   package func unhold(_ root: Pointer<RootCache>) {
-    let isTypeSafe = root.pointee.isTypeSafe
     state.pointee.registry.lock.lock()
     let left = root.pointee.holds.subtract(1, ordering: .acquiringAndReleasing).newValue
-    if left == 0 { state.shutDownRootIfLast(root) }
+    let awaitsBarrier = left == 0 && state.shutDownRootIfLast(root)
     state.pointee.registry.lock.unlock()
-    if left == 0, isTypeSafe { state.startBarrierBatch() }
+    if awaitsBarrier { state.startBarrierBatch() }
   }
 }

@@ -39,8 +39,8 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.barrierBatch.last = cache
   }
 
-  /// Takes the whole batch and asks for its barrier, unless one is in flight. A worker's, holding no
-  /// lock. Waits for nothing.
+  /// Takes the whole batch and asks for its barrier, unless one is in flight. Called by whoever has put
+  /// something on the batch, holding no lock. Waits for nothing.
   func startBarrierBatch() {
     pointee.registry.lock.lock()
     guard pointee.lifecycle.barrierBatch.inFlight == nil,
@@ -57,13 +57,13 @@ extension Pointer where Pointee == AllocatorState {
     pausePoint(.beforeBarrier)
     pointee.lifecycle.barrierBatch.barriers.add(1, ordering: .relaxed)
     let cookie = requestBarrier()
+    pausePoint(.beforeBarrierCookie)
     pointee.registry.lock.lock()
     pointee.lifecycle.barrierBatch.cookie = cookie
     pointee.registry.lock.unlock()
-    // It may have been over before its cookie was written.
-    if barrierIsOver(cookie) {
-      pointee.lifecycle.barrierBatch.isMarked.store(true, ordering: .sequentiallyConsistent)
-    }
+    // It may have been over before its cookie was written: then whoever looked found no cookie, and the
+    // workers may sleep.
+    if barrierIsOver(cookie) { noteBarrierBatchOver() }
   }
 
   /// Called when a barrier is over, on the thread that ended it.

@@ -152,7 +152,7 @@ extension Pointer where Pointee == CallbackQueue {
     let allocator = pointee.allocator
     var any = false
     while true {
-      if allocator.isForking { allocator.waitForFork() }
+      allocator.letForkGoFirst()
       pointee.lock.lock()
       guard pointee.runner.load(ordering: .relaxed) == 0 else {
         // Somebody who could get no worker does this one's work.

@@ -10,6 +10,10 @@ struct CallbackWorkers: ~Copyable {
   let lock = Lock()
   /// Under `lock`: bits of the workers that run.
   var running: UInt8 = 0
+  /// Whether a worker is not there and could not be had the last time. Changes under `lock`.
+  let isMissing = Atomic<Bool>(false)
+  /// Calls since then that put callbacks in.
+  let helpers = Atomic<Int>(0)
   /// Workers that will look at their queues again before they sleep for good.
   let awake = Atomic<Int>(0)
   let isStopping = Atomic<Bool>(false)
@@ -25,6 +29,9 @@ struct CallbackWorkers: ~Copyable {
   static var most: Int { 8 }
   /// How long callbacks gather when nobody waits.
   static var lazyNanoseconds: UInt64 { 10_000_000 }
+  /// Where a worker is missing, every so many calls do its work, each waiting so long for a grace period.
+  static var callsPerHelp: Int { 64 }
+  static var helpNanoseconds: UInt64 { 1_000_000 }
 
   init(limit: Int) { self.limit = limit }
 }
@@ -52,21 +59,44 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.workers.lock.lock()
     defer { pointee.callbacks.workers.lock.unlock() }
     guard !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
+    var isMissing = false
     for index in 0..<pointee.callbacks.workers.limit {
       let bit: UInt8 = 1 << UInt8(index)
       guard pointee.callbacks.workers.running & bit == 0 else { continue }
-      // Where the system gives no thread, the callbacks wait for the next kick, or for somebody who
-      // waits for them and runs them himself.
-      do {
-        // The index rides in the low bits, which the state's alignment leaves free.
-        try unsafe SystemCall.startThread(
-          { argument in
-            let word = UInt(bitPattern: argument)
-            Pointer<AllocatorState>(address: word & ~7)!.runCallbackWorker(Int(word & 7))
-            return nil
-          }, argument: address | UInt(index))
-        pointee.callbacks.workers.running |= bit
-      } catch {}
+      // The index rides in the low bits, which the state's alignment leaves free.
+      let isStarted = unsafe Allocator(state: self).startThread(
+        { argument in
+          let word = UInt(bitPattern: argument)
+          Pointer<AllocatorState>(address: word & ~7)!.runCallbackWorker(Int(word & 7))
+          return nil
+        }, argument: address | UInt(index))
+      if isStarted { pointee.callbacks.workers.running |= bit } else { isMissing = true }
+    }
+    pointee.callbacks.workers.isMissing.store(isMissing, ordering: .relaxed)
+  }
+
+  /// Holding no lock, after callbacks were put in. Where a worker is missing, the work of those that are is
+  /// done here now and then: at once if a page of deferred frees is full. In a section of the caller's own
+  /// no grace period ends, so it waits for one with a bound.
+  func helpCallbackWorkers(isUrgent: Bool = false) {
+    guard pointee.callbacks.workers.isMissing.load(ordering: .relaxed),
+      // In a callback, a constructor, a shrinker: what it has in hand may be what others wait for.
+      Threads.thingsInHand == 0
+    else { return }
+    let calls = pointee.callbacks.workers.helpers.wrappingAdd(1, ordering: .relaxed).newValue
+    guard isUrgent || calls % CallbackWorkers.callsPerHelp == 0 else { return }
+    let deadline = SystemCall.monotonicNanoseconds + CallbackWorkers.helpNanoseconds
+    forEachMissingWorker { takeTurn($0, waitingUntil: deadline) }
+  }
+
+  private func forEachMissingWorker(_ body: (Int) -> Void) {
+    startCallbackWorkers()
+    pointee.callbacks.workers.lock.lock()
+    let running = pointee.callbacks.workers.running
+    pointee.callbacks.workers.lock.unlock()
+    guard !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
+    for index in 0..<pointee.callbacks.workers.limit where running & 1 << UInt8(index) == 0 {
+      body(index)
     }
   }
 
@@ -91,12 +121,13 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.workers.lock.unlock()
   }
 
-  /// One grace period for all that has come, then all that is ready.
-  private func takeTurn(_ index: Int) {
+  /// One grace period for all that has come, then all that is ready. With a bound, by whoever may not
+  /// wait: what is not ready by then waits on.
+  private func takeTurn(_ index: Int, waitingUntil deadline: UInt64 = .max) {
     flushDeferredFreesLazily(index)
     var cookie: UInt64 = 0
     forEachQueue(of: index) { cookie = max(cookie, $0.adopt()) }
-    if cookie > 0 { waitForGracePeriod(cookie) }
+    if cookie > 0 { _ = waitForGracePeriod(cookie, until: deadline) }
     pausePoint(.beforeCallbacks)
     var any = false
     forEachQueue(of: index) { if $0.runReady() { any = true } }
@@ -170,13 +201,7 @@ extension Pointer where Pointee == AllocatorState {
   /// Hurries the workers; does the work of those that could not be had here.
   func hurryCallbackWorkers() {
     kickCallbackWorker(isHurried: true)
-    pointee.callbacks.workers.lock.lock()
-    let running = pointee.callbacks.workers.running
-    pointee.callbacks.workers.lock.unlock()
-    guard !pointee.callbacks.workers.isStopping.load(ordering: .acquiring) else { return }
-    for index in 0..<pointee.callbacks.workers.limit where running & 1 << UInt8(index) == 0 {
-      takeTurn(index)
-    }
+    forEachMissingWorker { takeTurn($0) }
   }
 
   /// Whether this thread runs a callback: a worker, or somebody who does a worker's work. O(queues).
@@ -211,6 +236,7 @@ extension Pointer where Pointee == AllocatorState {
   /// In a child of fork, with all locks held: the threads were the parent's. What they had is queued.
   func forgetCallbackWorkers() {
     pointee.callbacks.workers.running = 0
+    pointee.callbacks.workers.isMissing.store(false, ordering: .relaxed)
     pointee.callbacks.workers.awake.store(0, ordering: .relaxed)
     for index in 0..<pointee.callbacks.queueCount { callbackQueue(index).inheritCallbacks() }
     pointee.callbacks.workers.wake.resetAfterFork()

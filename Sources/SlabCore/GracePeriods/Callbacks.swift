@@ -85,5 +85,6 @@ extension Allocator {
     if state.pointee.callbacks.workers.isFlooded.load(ordering: .relaxed) {
       state.throttle()
     }
+    state.helpCallbackWorkers()
   }
 }

@@ -32,6 +32,9 @@ struct DeferredFrees: ~Copyable {
   static var flood: Int { 8 }
   static var limit: Int { 512 }
 
+  /// How long whoever has no memory for a record waits for a grace period.
+  static var patienceNanoseconds: UInt64 { 1_000_000_000 }
+
   static var sheafClass: Int { PerCPURegion.sheafClassCount - 1 }
 }
 
@@ -154,7 +157,7 @@ extension Pointer where Pointee == AllocatorState {
   /// The sheaf had no room, or there is none.
   @inline(never)
   fileprivate func deferSlowly(_ object: UInt) {
-    if isForking { waitForFork() }
+    letForkGoFirst()
     pointee.callbacks.deferred.lock.lock()
     if !pointee.callbacks.deferred.isOpen { openDeferredSheaf() }
     let words = Pointer<SheafWords>(of: &pointee.callbacks.deferred.words)
@@ -174,13 +177,18 @@ extension Pointer where Pointee == AllocatorState {
     if pointee.callbacks.deferred.pages.load(ordering: .relaxed) >= DeferredFrees.limit {
       throttle()
     }
+    helpCallbackWorkers(isUrgent: true)
   }
 
-  /// Without memory for a page the caller waits for the grace period himself.
+  /// Without memory for a page the caller waits for the grace period.
   private func freeWithoutPage(_ object: UInt) {
     unsafe withOneObject(object) { unsafe countDeferred($0) }
-    waitForGracePeriod(gracePeriodSnapshot())
-    unsafe withOneObject(object) { unsafe freeDeferred($0) }
+    let allocator = Allocator(state: self)
+    if allocator.waitWithoutRecord() {
+      allocator.freeDeferred(object)
+    } else {
+      allocator.loseDeferred(object)
+    }
   }
 
   fileprivate func withOneObject(
@@ -296,7 +304,7 @@ extension Pointer where Pointee == AllocatorState {
     } else if !mayWait {
       return false
     } else {
-      waitForGracePeriod(gracePeriodSnapshot())
+      _ = waitForGracePeriod(gracePeriodSnapshot())
       for index in 1...count {
         unsafe withOneObject(UInt(sheaf[index])) {
           unsafe countDeferred($0)
@@ -309,8 +317,10 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// A turn of worker 0: what lay on the sheaf for a turn is moved on.
+  /// What finds no memory for a page stays for the next turn: a thread in a section may wait for the lock.
   func flushDeferredFreesLazily(_ worker: Int) {
-    if worker == 0 { flushDeferredFrees() }
+    let isStopping = pointee.callbacks.workers.isStopping.load(ordering: .relaxed)
+    if worker == 0 { flushDeferredFrees(mayWait: isStopping) }
   }
 }
 
@@ -329,10 +339,39 @@ extension Allocator {
     unsafe state.withOneObject(object) { unsafe state.freeDeferred($0) }
   }
 
+  /// Memory for whoever calls after a grace period: of the core, not of the heap, charged to nobody. Goes
+  /// back by `freeRecord`.
+  package func allocateRecord(bytes: Int) throws(AllocatorError) -> UInt {
+    try state.allocateInternal(bytes: bytes)
+  }
+
+  package func freeRecord(_ record: UInt) { state.freeInternal(record) }
+
+  /// Where there is no memory for a record: waits for a grace period, which may be that of the caller's own
+  /// section, and so with a bound. False if it is not over.
+  package func waitWithoutRecord() -> Bool {
+    state.waitForGracePeriod(
+      state.gracePeriodSnapshot(),
+      until: SystemCall.monotonicNanoseconds + DeferredFrees.patienceNanoseconds)
+  }
+
+  /// And then: the object that was counted as deferred stays what it is, for ever. Says so.
+  package func loseDeferred(_ object: UInt) {
+    let cache = cache(of: object)
+    cache?.pointee.root.add(-1, to: RootCache.Sum.deferred)
+    cache?.countAwaiting(-1)
+    var line = ErrorLine()
+    line.append("freeAfterGracePeriod: no memory for a record, and a section did not end within ")
+    line.append(DeferredFrees.patienceNanoseconds / 1_000_000)
+    line.append(" ms: an object is lost")
+    line.write()
+  }
+
   /// Frees an object after a grace period (kvfree_rcu): to readers it stays what it is until their
   /// sections end. A restartable sequence; every 500 objects an allocation. With over 260,000 objects
   /// waiting, every 500th call waits for 0.2 ms at most. It waits for a grace period only where there is
-  /// no memory for a page of addresses; so not inside a section. The object counts
+  /// no memory for a page of addresses, for 1 s at most: in a section of the caller's own the object is lost
+  /// then. The object counts
   /// as live, and stays charged, until it is free; `destroy` of its cache is not refused for it.
   package func freeAfterGracePeriod(_ object: UInt) {
     guard let cache = cache(of: object) else { Self.reportForeignPointer() }

@@ -25,6 +25,10 @@ struct GracePeriodSequence: ~Copyable {
   let value = Atomic<UInt64>(0)
   /// Held during a grace period.
   let gate = Lock()
+  /// Under `gate`: sections that have begun with the old index, and where those are counted that have
+  /// ended (0: none), of a grace period that whoever did it could not wait for. The next one goes on.
+  var begun = 0
+  var ended: UInt = 0
   /// Nobody signals it: a way to sleep.
   let pause = EventCount()
   /// Grace periods that this thread or that had to sleep for, and reports of stalls; for statistics.
@@ -55,17 +59,42 @@ extension Pointer where Pointee == AllocatorState {
     pointee.gracePeriods.value.load(ordering: .acquiring) >= cookie
   }
 
-  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited.
-  func waitForGracePeriod(_ cookie: UInt64) {
+  /// Waits for the cookie's grace period; does it here unless another thread does. Expedited. Not beyond a
+  /// time of the monotonic clock: false if it is not over then.
+  func waitForGracePeriod(_ cookie: UInt64, until deadline: UInt64 = .max) -> Bool {
     while !gracePeriodIsOver(cookie) {
-      pointee.gracePeriods.gate.lock()
-      if !gracePeriodIsOver(cookie) { doGracePeriod() }
-      pointee.gracePeriods.gate.unlock()
+      guard lockGate(until: deadline) else { return false }
+      defer { pointee.gracePeriods.gate.unlock() }
+      guard gracePeriodIsOver(cookie) || doGracePeriod(until: deadline) else { return false }
     }
+    return true
   }
 
-  /// Under the gate.
-  private func doGracePeriod() {
+  private func lockGate(until deadline: UInt64) -> Bool {
+    if deadline == .max {
+      pointee.gracePeriods.gate.lock()
+      return true
+    }
+    var looks = 0
+    while !pointee.gracePeriods.gate.tryLock() {
+      guard SystemCall.monotonicNanoseconds < deadline else { return false }
+      looks += 1
+      pause(afterLooks: looks)
+    }
+    return true
+  }
+
+  /// Under the gate. False if it is not over by then: whoever comes next goes on with it.
+  private func doGracePeriod(until deadline: UInt64) -> Bool {
+    if pointee.gracePeriods.ended == 0 { beginGracePeriod() }
+    guard waitForSections(until: deadline) else { return false }
+    pointee.gracePeriods.ended = 0
+    // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
+    pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
+    return true
+  }
+
+  private func beginGracePeriod() {
     pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
     // Partner: the fence of `gracePeriodSnapshot`. Who has not seen the addition did what he did before
     // the flip.
@@ -77,9 +106,8 @@ extension Pointer where Pointee == AllocatorState {
     pointee.readers.word.change(to: new)
     pausePoint(.afterFlip)
     fenceReaders()
-    waitForSections(count: sum(at: old), ended: old + Readers.endedOffset)
-    // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
-    pointee.gracePeriods.value.add(1, ordering: .acquiringAndReleasing)
+    pointee.gracePeriods.begun = sum(at: old)
+    pointee.gracePeriods.ended = old + Readers.endedOffset
   }
 
   private func sum(at first: UInt) -> Int {
@@ -91,16 +119,18 @@ extension Pointer where Pointee == AllocatorState {
     fatal("reader: a section was ended that is not open")
   }
 
-  /// Waits until as many sections as have begun with an index have ended.
-  private func waitForSections(count: Int, ended: UInt) {
+  /// Under the gate: waits until as many sections as have begun with the old index have ended.
+  private func waitForSections(until deadline: UInt64) -> Bool {
+    let (count, ended) = (pointee.gracePeriods.begun, pointee.gracePeriods.ended)
     // The clock is read only by whoever has waited for a while.
     var start: UInt64 = 0
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
       let open = count - sum(at: ended)
-      if open == 0 { return }
+      if open == 0 { return true }
       guard open > 0 else { failUnbalanced() }
+      if deadline != .max, SystemCall.monotonicNanoseconds >= deadline { return false }
       waits += 1
       pause(afterLooks: waits)
       guard nextReport > 0, waits & 63 == 0 else { continue }
@@ -177,6 +207,7 @@ extension Pointer where Pointee == AllocatorState {
     forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
+    pointee.gracePeriods.ended = 0
     pointee.gracePeriods.gate.resetAfterFork()
     pointee.gracePeriods.pause.resetAfterFork()
   }
@@ -198,7 +229,7 @@ extension Allocator {
   /// ends with a line that says where the section began, without it the stall is reported.
   package func synchronize() {
     state.checkNotReading()
-    state.waitForGracePeriod(state.gracePeriodSnapshot())
+    _ = state.waitForGracePeriod(state.gracePeriodSnapshot())
   }
 
   /// The cookie of the next grace period, without asking for it.
@@ -215,6 +246,6 @@ extension Allocator {
   package func synchronize(_ cookie: GracePeriodCookie) {
     guard !isOver(cookie) else { return }
     state.checkNotReading()
-    state.waitForGracePeriod(cookie.value)
+    _ = state.waitForGracePeriod(cookie.value)
   }
 }

@@ -10,21 +10,10 @@ internal import Synchronization
 
 extension Pointer where Pointee == Group {
   /// Charges bytes here and upwards. O(depth). Returns the group that refused, `nil` if none did:
-  /// then every counter is as it was.
+  /// then every counter is as it was. A group that has ended refuses as one at its limit does.
   func charge(bytes: Int) -> Pointer<Group>? {
-    var current = pointee.current.load(ordering: .relaxed)
-    while true {
-      guard bytes <= pointee.max.load(ordering: .relaxed) - current else {
-        return self
-      }
-      // The counters guard no memory; the pages come from the page lock. Sequentially consistent for
-      // `setMax`, which stores the limit and then looks here: one of the two sees the other.
-      let (done, now) = pointee.current.compareExchange(
-        expected: current, desired: current + bytes, ordering: .sequentiallyConsistent)
-      if done { break }
-      current = now
-    }
-    guard current + bytes <= pointee.max.load(ordering: .sequentiallyConsistent) else {
+    guard let current = pointee.current.add(bytes, atMost: pointee.max) else { return self }
+    guard current <= pointee.max.load(ordering: .sequentiallyConsistent) else {
       // Lowered meanwhile, and whoever did so may not have seen the charge.
       takeBack(bytes)
       return self
@@ -33,7 +22,7 @@ extension Pointer where Pointee == Group {
       takeBack(bytes)
       return refusing
     }
-    raisePeak(to: current + bytes)
+    raisePeak(to: current)
     return nil
   }
 
@@ -48,11 +37,7 @@ extension Pointer where Pointee == Group {
 
   /// Of this group alone.
   private func takeBack(_ bytes: Int) {
-    // Sequentially consistent, with `isOnline` behind it: of this thread and one that takes the group
-    // offline, the later one tells the watchers that it is empty.
-    let before = pointee.current.subtract(bytes, ordering: .sequentiallyConsistent).oldValue
-    invariant(before >= bytes, "group: uncharged more than was charged")
-    if before == bytes, !isOnline { noteChange() }
+    if pointee.current.subtract(bytes) { noteChange() }
   }
 
   /// A value that `current` really had. It may contain a charge of another thread that an ancestor

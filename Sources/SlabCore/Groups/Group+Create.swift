@@ -16,6 +16,7 @@ extension Allocator {
     isUnique: Bool = false, max: Int = Group.unlimited, high: Int = Group.unlimited,
     endings: EndingPolicy? = nil
   ) throws(AllocatorError) -> Pointer<Group> {
+    state.letForkGoFirst()
     let parent = wanted ?? rootGroup
     guard !isUnique || Group.isValidName(utf8) else { throw .invalidName }
     guard max >= 0, high >= 0 else { throw .invalidLimit }
@@ -111,6 +112,7 @@ extension Pointer where Pointee == Group {
     guard isOnline else { throw .groupOffline }
     guard pointee.allocator == root.pointee.cache.allocator else { Self.reportForeignGroup() }
     let allocator = pointee.allocator
+    allocator.letForkGoFirst()
     let child = Pointer<Cache>(address: try allocator.pointee.childCaches.cache.allocate())!
     // Relaxed: whoever destroys the root takes the registry lock after us or before `link`.
     root.pointee.holds.add(1, ordering: .relaxed)
@@ -124,8 +126,10 @@ extension Pointer where Pointee == Group {
     allocator.pointee.registry.lock.lock()
     let (answer, error) = link(child, to: root)
     root.pointee.holds.subtract(1, ordering: .relaxed)
-    if error != nil { allocator.shutDownRootIfLast(root) }
+    // Only while it is locked: a plain root may be gone afterwards.
+    let awaitsBarrier = error != nil && allocator.shutDownRootIfLast(root)
     allocator.pointee.registry.lock.unlock()
+    if awaitsBarrier { allocator.startBarrierBatch() }
     if answer != child { allocator.pointee.childCaches.cache.free(child.address) }
     if let error { throw error }
     return answer!

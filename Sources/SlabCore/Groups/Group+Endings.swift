@@ -92,7 +92,10 @@ extension Pointer where Pointee == Group {
       allocator.pointee.lifecycle.endingIsOver.cancel()
       return now < deadline
     }
-    allocator.pointee.lifecycle.endingIsOver.wait(ticket, nanoseconds: deadline - now)
+    // Where there is no worker, and a fork kept this thread from the work, nobody signals.
+    let isAlone = allocator.pointee.lifecycle.workers.isMissing.load(ordering: .relaxed)
+    allocator.pointee.lifecycle.endingIsOver.wait(
+      ticket, nanoseconds: isAlone ? min(deadline - now, Workers.batchNanoseconds) : deadline - now)
     return true
   }
 }

@@ -56,9 +56,9 @@ extension Allocator {
     group.pointee.watchers.subtract(1, ordering: .relaxed)
   }
 
-  /// Whether the group has ended, and nothing is charged to it or below it.
+  /// Whether the group has ended, and nothing is charged to it or below it: then nothing ever is again.
   package func isEmpty(_ group: Pointer<Group>) -> Bool {
-    !group.isOnline && group.pointee.current.load(ordering: .sequentiallyConsistent) == 0
+    group.pointee.current.isClosedAndEmpty
   }
 
   /// The next changed group, which perhaps has ended and whose descriptor is kept until
@@ -77,6 +77,9 @@ extension Allocator {
       state.pointee.changedGroups.changed.wait(ticket)
     }
   }
+
+  /// The same without waiting: `nil` if there is none now.
+  package func takeChangedGroupAtOnce() -> Pointer<Group>? { state.pointee.changedGroups.take() }
 
   /// For each `takeChangedGroup`: its descriptor is not needed any more. O(1), or O(depth) for one that
   /// nothing else keeps; takes the registry lock.

@@ -20,8 +20,9 @@ extension Pointer where Pointee == Group {
     }
     let runOrder = max(order, UnitMap.pageOrder)
     let bytes = UnitMap.unitBytes << runOrder
+    pausePoint(.beforeCharging)
     if let refusing = charge(bytes: bytes) {
-      throw .groupLimit(refusing)
+      throw refusing.pointee.current.isClosed ? .groupOffline : .groupLimit(refusing)
     }
     pages.pointee.lock.lock()
     defer { pages.pointee.lock.unlock() }

@@ -38,7 +38,7 @@ package struct Group: ~Copyable {
 
   // Line 2.
   /// Bytes charged to the group and below it.
-  package let current: Atomic<Int>
+  package let current = ChargeCounter()
   package let peak: Atomic<Int>
   /// Free units in pages of this group: runs of one unit and of two. Under the page lock.
   var freeUnits = InlineArray<2, UInt32>(repeating: UnitMap.none)
@@ -136,7 +136,6 @@ package struct Group: ~Copyable {
     self.allocator = allocator
     handles = Atomic(1)
     self.max = Atomic(max)
-    current = Atomic(0)
     peak = Atomic(0)
     self.name = name
     self.endings = endings

@@ -15,7 +15,8 @@ extension Pointer where Pointee == AllocatorState {
       pointee.registry.groupNames.remove(group)
       group.pointee.isIndexed = false
     }
-    // Nothing may be charged to it: then this was the last change.
+    group.pointee.current.close()
+    // If nothing is charged to it, this was the last change.
     group.noteChange()
     group.unlistReclaimable()
     group.siblingNode.unlink()
@@ -36,6 +37,7 @@ extension Allocator {
   package func close(_ group: Pointer<Group>) throws(AllocatorError) {
     guard group.pointee.parent != nil else { throw .rootGroup }
     if state.isLinux410 { return try closeAsLinux410(group) }
+    state.letForkGoFirst()
     state.pointee.registry.lock.lock()
     guard group.isOnline else {
       state.pointee.registry.lock.unlock()
@@ -49,13 +51,13 @@ extension Allocator {
       closed += 1
       if closed % Self.groupsPerPiece == 0, group.isOnline {
         state.pointee.registry.lock.unlock()
-        state.kickWorkers()
+        state.kickWorkersOrHelp()
         pausePoint(.beforeClosingMore)
         state.pointee.registry.lock.lock()
       }
     }
     state.pointee.registry.lock.unlock()
-    state.kickWorkers()
+    state.kickWorkersOrHelp()
   }
 
   private func closeAsLinux410(_ group: Pointer<Group>) throws(AllocatorError) {

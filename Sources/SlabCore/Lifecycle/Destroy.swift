@@ -28,7 +28,8 @@ extension Pointer where Pointee == AllocatorState {
     let isTypeSafe = root.pointee.isTypeSafe
     cache.moveState(to: .shutDown)
     if !cache.isRoot { shutDownChild(cache, released: &released) }
-    shutDownRootIfLast(root)
+    // Its barrier is asked for below, as its child's.
+    _ = shutDownRootIfLast(root)
     pointee.registry.lock.unlock()
     released.free(to: self)
     if isTypeSafe { startBarrierBatch() }
@@ -129,15 +130,18 @@ extension Pointer where Pointee == AllocatorState {
     return parent
   }
 
-  /// Under the registry lock: the last of the root, its children and its holds ends the root.
-  func shutDownRootIfLast(_ root: Pointer<RootCache>) {
+  /// Under the registry lock: the last of the root, its children and its holds ends the root. True if
+  /// the root awaits a barrier now: the caller calls `startBarrierBatch` when the lock is free again.
+  func shutDownRootIfLast(_ root: Pointer<RootCache>) -> Bool {
     guard root.pointee.childCount == 0, root.cache.state == .shutDown,
       root.pointee.holds.load(ordering: .acquiring) == 0
-    else { return }
+    else { return false }
     root.cache.allNode.unlink()
     root.rootNode.unlink()
     pointee.registry.rootCount -= 1
-    if root.pointee.isTypeSafe { awaitBarrier(root.cache) } else { releaseRoot(root) }
+    let isTypeSafe = root.pointee.isTypeSafe
+    if isTypeSafe { awaitBarrier(root.cache) } else { releaseRoot(root) }
+    return isTypeSafe
   }
 
   /// Under the registry lock.
@@ -217,7 +221,7 @@ extension Allocator {
     state.notePending()
     state.pointee.registry.lock.unlock()
     freeAlias(of: reference)
-    state.kickWorkers()
+    state.kickWorkersOrHelp()
     // What waits to be free is this cache's, perhaps: no gathering.
     if state.hasDeferredFrees { state.kickCallbackWorker(isHurried: true) }
   }

@@ -26,8 +26,9 @@ extension Allocator {
   package func discard(_ group: Pointer<Group>) throws(AllocatorError) {
     guard group.pointee.parent != nil else { throw .rootGroup }
     guard !state.isLinux410 else { return try close(group) }
+    state.letForkGoFirst()
     discardSubtree(group)
-    state.kickWorkers()
+    state.kickWorkersOrHelp()
   }
 
   /// The caller holds a handle. From its first moment the group gets no child group: whoever came before

@@ -4,10 +4,14 @@
 // thread does not exist, and what it had in hand would be lost.
 //
 // Things in hand are counted, under a lock that fork takes; so with all locks held nobody can begin,
-// and if the count is 0 then, all is whole. If it is not, fork lets go of the locks, without which
-// the holders cannot finish, and tries again. To get there soon it asks slow operations to wait
-// before they take anything: they hold no lock then. They wait with a bound, since a constructor,
-// which runs with a slab in hand, may be such an operation too. A constructor must not fork.
+// and if the count is 0 then, all is whole. If it is not, fork lets go of every lock of every allocator,
+// without which the holders cannot finish, and tries again. So what is in hand is like a lock of its own,
+// the outermost one: users' code runs inside it (callbacks, shrinkers, constructors), and may do there
+// whatever takes locks, of any allocator; but it must not fork.
+//
+// To get there soon, fork asks operations to wait before they take anything. They hold no lock then,
+// and a thread that has something in hand passes: fork waits for it. They wait with a bound, since a
+// user's lock may be held meanwhile, for which a callback waits that fork waits for.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -15,60 +19,48 @@ internal import Synchronization
 struct ForkGate: ~Copyable {
   /// Slabs, and walks in pieces.
   let inHand = Atomic<Int>(0)
-  /// Set while a fork waits or goes on.
-  let isForking = Atomic<Bool>(false)
-  /// Signalled when the fork is over.
-  let over = EventCount()
 
-  /// How often a slow operation waits for a millisecond at most.
+  /// How often an operation waits for a millisecond at most.
   static var waits: Int { 20 }
   static var waitNanoseconds: UInt64 { 1_000_000 }
-  /// Between two looks of the fork.
-  static var lookNanoseconds: UInt64 { 20_000 }
 }
 
 extension Pointer where Pointee == AllocatorState {
-  /// Under a lock that fork takes: one thing more that outlives the lock.
+  /// Under a lock that fork takes: one thing more that outlives the lock. The thread that takes it puts
+  /// it down.
   func takeInHand() {
     // Relaxed: the lock orders it before the fork's look.
     pointee.forkGate.inHand.add(1, ordering: .relaxed)
+    Threads.addInHand(1)
   }
 
   /// The opposite, when all is on its list, its queue or gone.
   func putDown(_ count: Int = 1) {
+    Threads.addInHand(-count)
     // Releasing: pairs with the acquiring load in `lockForFork`.
     pointee.forkGate.inHand.subtract(count, ordering: .releasing)
   }
 
+  /// Holding no lock, before anything is taken in hand: lets a fork go first. One load while there is
+  /// none.
   @inline(__always)
-  var isForking: Bool { pointee.forkGate.isForking.load(ordering: .relaxed) }
-
-  /// Holding no lock: lets a fork go first.
-  func waitForFork() {
-    for _ in 0..<ForkGate.waits {
-      let ticket = pointee.forkGate.over.prepare()
-      guard pointee.forkGate.isForking.load(ordering: .relaxed) else {
-        pointee.forkGate.over.cancel()
-        return
-      }
-      pointee.forkGate.over.wait(ticket, nanoseconds: ForkGate.waitNanoseconds)
-    }
+  func letForkGoFirst() {
+    if ForkHandlers.isForking { ForkHandlers.waitForFork() }
   }
 
-  /// Takes every lock at a moment at which nobody has anything in hand. O(caches).
-  func lockForFork() {
-    guard !isInCallback else { fatal("fork: called from a callback (deadlock)") }
-    for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].lock() }
-    pointee.forkGate.isForking.store(true, ordering: .relaxed)
-    while true {
-      if pointee.forkGate.inHand.load(ordering: .acquiring) == 0 {
-        lockEverything()
-        if pointee.forkGate.inHand.load(ordering: .acquiring) == 0 { return }
-        unlockEverything(inChild: false)
-      }
-      let ticket = pointee.forkGate.over.prepare()
-      pointee.forkGate.over.wait(ticket, nanoseconds: ForkGate.lookNanoseconds)
+  /// Takes every lock, if nobody is at work and nobody has anything in hand. O(caches). Waits for locks
+  /// that are held shortly, and for nothing else.
+  func tryLockForFork() -> Bool {
+    guard pointee.forkGate.inHand.load(ordering: .acquiring) == 0 else { return false }
+    for index in 0..<Workers.most where !pointee.lifecycle.workers.busy[index].tryLock() {
+      unlockBusy(count: index)
+      return false
     }
+    lockEverything()
+    if pointee.forkGate.inHand.load(ordering: .acquiring) == 0 { return true }
+    unlockEverything(inChild: false)
+    unlockBusy(count: Workers.most)
+    return false
   }
 
   func unlockAfterFork(inChild: Bool) {
@@ -79,9 +71,11 @@ extension Pointer where Pointee == AllocatorState {
     }
     unlockEverything(inChild: inChild)
     if inChild { resetReadersAfterFork() }
-    for index in 0..<Workers.most { pointee.lifecycle.workers.busy[index].unlock() }
-    pointee.forkGate.isForking.store(false, ordering: .relaxed)
-    if inChild { pointee.forkGate.over.resetAfterFork() } else { pointee.forkGate.over.signal() }
+    unlockBusy(count: Workers.most)
+  }
+
+  private func unlockBusy(count: Int) {
+    for index in 0..<count { pointee.lifecycle.workers.busy[index].unlock() }
   }
 
   /// In the lock order.
@@ -116,11 +110,12 @@ extension Pointer where Pointee == AllocatorState {
 
 extension Pointer where Pointee == Cache {
   /// Holding no lock, at the start of a slow operation: lets a fork go first. Not in the core's own
-  /// caches, which are used with something in hand.
-  @inline(never)
-  func yieldToFork() {
+  /// caches, which are used under locks.
+  @inline(__always)
+  func letForkGoFirst() {
+    guard ForkHandlers.isForking else { return }
     // The root of a child that has ended may be gone.
     guard !isRoot || !pointee.root.pointee.isInternal else { return }
-    pointee.allocator.waitForFork()
+    ForkHandlers.waitForFork()
   }
 }

@@ -1,6 +1,9 @@
 // fork: the child gets the memory as it is at that moment, and the calling thread alone. So fork
-// waits until no other thread is in the middle of anything (ForkGate.swift): it takes every lock, in
-// the lock order, and releases them in both processes. O(caches).
+// waits until no other thread is in the middle of anything (ForkGate.swift): it takes every lock of every
+// allocator, in the lock order, and releases them in both processes. O(caches).
+//
+// While it waits it holds no lock: whoever it waits for may need any, also the one of the list, by which
+// an object of another allocator is freed, and an allocator made or ended.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -10,6 +13,14 @@ enum ForkHandlers {
   /// Under `lock`: the allocators of this process, chained by `nextAllocator`.
   private static let first = Atomic<UInt>(0)
   private static let isRegistered = Atomic<Bool>(false)
+  /// Threads that wait to fork, or do.
+  private static let forks = Atomic<Int>(0)
+  /// Signalled when a fork is over.
+  private static let over = EventCount()
+
+  /// Looks without a sleep, and how long a fork sleeps between two later ones.
+  private static var yields: Int { 50 }
+  private static var lookNanoseconds: UInt64 { 20_000 }
 
   /// From now on forks wait for this allocator.
   static func add(_ state: Pointer<AllocatorState>) {
@@ -58,16 +69,76 @@ enum ForkHandlers {
     }
   }
 
+  @inline(__always)
+  static var isForking: Bool { forks.load(ordering: .relaxed) != 0 }
+
+  /// Holding no lock: lets forks go first, unless one of them waits for this thread. With a bound.
+  @inline(never)
+  static func waitForFork() {
+    guard Threads.thingsInHand == 0 else { return }
+    for _ in 0..<ForkGate.waits {
+      let ticket = over.prepare()
+      guard isForking else { return over.cancel() }
+      over.wait(ticket, nanoseconds: ForkGate.waitNanoseconds)
+    }
+  }
+
   private static func prepare() {
-    // This thread has a cursor in hand: the fork would wait for itself.
+    checkMayFork()
+    forks.add(1, ordering: .relaxed)
+    var looks = 0
+    while !tryLockAll() {
+      looks += 1
+      guard looks > yields else {
+        Threads.yield()
+        continue
+      }
+      let ticket = over.prepare()
+      over.wait(ticket, nanoseconds: lookNanoseconds)
+    }
+  }
+
+  /// A thread that has something in hand would wait for itself.
+  private static func checkMayFork() {
+    guard Threads.thingsInHand > 0 else { return }
     guard !Threads.isReclaiming else { fatal("fork: called from a shrinker (deadlock)") }
     lock.lock()
-    forEach { $0.lockForFork() }
+    var isInCallback = false
+    forEach { if $0.isInCallback { isInCallback = true } }
+    lock.unlock()
+    if isInCallback { fatal("fork: called from a callback (deadlock)") }
+    fatal("fork: called from a constructor (deadlock)")
+  }
+
+  /// The list's lock and all of every allocator, or none.
+  private static func tryLockAll() -> Bool {
+    lock.lock()
+    var locked = 0
+    var isWhole = true
+    forEach { state in
+      guard isWhole else { return }
+      if state.tryLockForFork() { locked += 1 } else { isWhole = false }
+    }
+    guard !isWhole else { return true }
+    forEach { state in
+      guard locked > 0 else { return }
+      state.unlockAfterFork(inChild: false)
+      locked -= 1
+    }
+    lock.unlock()
+    return false
   }
 
   private static func resume(inChild: Bool) {
     forEach { $0.unlockAfterFork(inChild: inChild) }
     lock.unlock()
+    guard inChild else {
+      forks.subtract(1, ordering: .relaxed)
+      return over.signal()
+    }
+    // Other threads that were about to fork are the parent's.
+    forks.store(0, ordering: .relaxed)
+    over.resetAfterFork()
   }
 }
 

@@ -197,7 +197,7 @@ extension Pointer where Pointee == AllocatorState {
       hasTypeSafe = hasTypeSafe || root.pointee.isTypeSafe
       cache.moveState(to: .shutDown)
       shutDownChild(cache, released: &released)
-      shutDownRootIfLast(root)
+      _ = shutDownRootIfLast(root)
     }
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.drained.rawValue, ordering: .releasing)
@@ -244,7 +244,7 @@ extension Pointer where Pointee == AllocatorState {
     // Otherwise the free that is under way puts it on the destroy queue.
     guard root.cache.endNow() else { return }
     root.cache.moveState(to: .shutDown)
-    shutDownRootIfLast(root)
+    _ = shutDownRootIfLast(root)
   }
 
   private func shutDownNow(_ cache: Pointer<Cache>, released: inout ReleasedDescriptors) {
@@ -256,7 +256,7 @@ extension Pointer where Pointee == AllocatorState {
     let root = cache.pointee.root
     cache.moveState(to: .shutDown)
     shutDownChild(cache, released: &released)
-    shutDownRootIfLast(root)
+    _ = shutDownRootIfLast(root)
   }
 }
 

@@ -15,6 +15,7 @@ extension Allocator {
   ///   already, `.rootGroup`. Then nothing has changed.
   package func offline(_ group: Pointer<Group>) throws(AllocatorError) {
     guard group.pointee.parent != nil else { throw .rootGroup }
+    state.letForkGoFirst()
     if state.isLinux410 { return try offlineAsLinux410(group) }
     state.pointee.registry.lock.lock()
     guard group.isOnline else {
@@ -27,7 +28,7 @@ extension Allocator {
     }
     takeOffline(group)
     state.pointee.registry.lock.unlock()
-    state.kickWorkers()
+    state.kickWorkersOrHelp()
   }
 
   /// Under the registry lock. The state changes first: a creator of a child rechecks it under this
@@ -68,6 +69,7 @@ extension Allocator {
       if done { return }
       handles = now
     }
+    state.letForkGoFirst()
     pausePoint(.beforeLastHandle)
     if state.isLinux410 { return releaseLastAsLinux410(group) }
     // The last one is given back under the lock: a worker that saw none would release the group
@@ -96,6 +98,6 @@ extension Allocator {
     state.pointee.registry.lock.unlock()
     released.free(to: state)
     state.putDown()
-    if hasWork { state.kickWorkers() }
+    if hasWork { state.kickWorkersOrHelp() }
   }
 }

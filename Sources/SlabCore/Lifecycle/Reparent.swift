@@ -47,7 +47,7 @@ extension Pointer where Pointee == AllocatorState {
         &group.pointee.freeUnits[order], to: &parent.pointee.freeUnits[order])
     }
     // Nobody charges: there is no handle. Nobody uncharges: that takes the page lock.
-    group.pointee.current.store(0, ordering: .relaxed)
+    group.pointee.current.handOver()
     pointee.pages.lock.unlock()
     parent.pointee.reparentingChildGroupCount += 1
     group.pointee.nextInBatch = pointee.lifecycle.reparentQueue

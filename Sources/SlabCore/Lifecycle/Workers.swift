@@ -16,6 +16,8 @@ struct Workers: ~Copyable {
   var running = 0
   var peak = 0
 
+  /// Whether there is no worker and none could be had the last time. Changes under `lock`.
+  let isMissing = Atomic<Bool>(false)
   /// Workers that will look at the queues again before they sleep.
   let awake = Atomic<Int>(0)
   /// Set to end them all.
@@ -36,6 +38,9 @@ struct Workers: ~Copyable {
   static var runsGivenBackPerLook: Int { 16 }
   /// Pending items per worker above which another one is started.
   static var pendingPerWorker: Int { 1024 }
+  /// Pending items from which whoever ends something does it, where no worker can be had: a fence serves
+  /// them all.
+  static var pendingPerHelp: Int { 32 }
 
   init(limit: Int) { self.limit = limit }
 }
@@ -67,41 +72,73 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.lock.unlock()
   }
 
-  /// Under the workers' lock. Where the system gives no thread, the work waits for the next kick,
-  /// or for somebody who waits for it and does it himself.
+  /// Under the workers' lock. Where the system gives no thread, others do the work: `isMissing`.
   private func startWorker() {
     let index = pointee.lifecycle.workers.running
     pointee.lifecycle.workers.running += 1
     pointee.lifecycle.workers.awake.add(1, ordering: .sequentiallyConsistent)
-    do {
-      // The index rides in the low bits, which the state's alignment leaves free.
-      try unsafe SystemCall.startThread(
-        { argument in
-          let word = UInt(bitPattern: argument)
-          Pointer<AllocatorState>(address: word & ~7)!.runWorker(Int(word & 7))
-          return nil
-        }, argument: address | UInt(index))
+    // The index rides in the low bits, which the state's alignment leaves free.
+    let isStarted = unsafe Allocator(state: self).startThread(
+      { argument in
+        let word = UInt(bitPattern: argument)
+        Pointer<AllocatorState>(address: word & ~7)!.runWorker(Int(word & 7))
+        return nil
+      }, argument: address | UInt(index))
+    if isStarted {
       pointee.lifecycle.workers.peak = Swift.max(
         pointee.lifecycle.workers.peak, pointee.lifecycle.workers.running)
-    } catch {
+    } else {
       pointee.lifecycle.workers.running -= 1
       pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
     }
+    pointee.lifecycle.workers.isMissing.store(
+      pointee.lifecycle.workers.running == 0, ordering: .relaxed)
   }
 
-  /// Wakes the workers now; if there is none and none can be had, does the work here.
+  /// As `kickWorkers`, by somebody who has put something in and holds no lock. Where no worker can be had
+  /// the caller does the work, for many pending items at a time.
+  func kickWorkersOrHelp() {
+    kickWorkers()
+    guard pointee.lifecycle.workers.isMissing.load(ordering: .relaxed),
+      pointee.lifecycle.pending.load(ordering: .relaxed) >= Workers.pendingPerHelp,
+      // A fork waits for this thread, or it is in the middle of a walk.
+      Threads.thingsInHand == 0
+    else { return }
+    _ = tryWork()
+  }
+
+  /// Wakes the workers now; if there is none and none can be had, does the work here, unless another
+  /// thread is at it or a fork goes on.
   func hurryWorkers() {
     pointee.lifecycle.workers.lock.lock()
     if pointee.lifecycle.workers.running == 0 { startWorker() }
     let isAlone = pointee.lifecycle.workers.running == 0
     pointee.lifecycle.workers.lock.unlock()
-    if isAlone { _ = work(as: 0) } else { pointee.lifecycle.workers.wake.signal() }
+    if isAlone { _ = tryWork() } else { pointee.lifecycle.workers.wake.signal() }
   }
 
-  /// One look at everything there is to do. True if there was something.
+  /// A worker's look by another thread. Never waits for a busy lock: fork may hold them all and wait for
+  /// what this thread has in hand. True if there was something.
+  private func tryWork() -> Bool {
+    for index in 0..<Workers.most where pointee.lifecycle.workers.busy[index].tryLock() {
+      defer { pointee.lifecycle.workers.busy[index].unlock() }
+      let hasWorked = workUnderBusyLock()
+      giveBackExcessUnderBusyLock()
+      return hasWorked
+    }
+    return false
+  }
+
+  /// A worker's look. True if there was something to do.
   private func work(as index: Int) -> Bool {
+    letForkGoFirst()
     pointee.lifecycle.workers.busy[index].lock()
     defer { pointee.lifecycle.workers.busy[index].unlock() }
+    return workUnderBusyLock()
+  }
+
+  /// One look at everything there is to do.
+  private func workUnderBusyLock() -> Bool {
     let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
     let destroyed = runDestroyQueue()
@@ -185,6 +222,10 @@ extension Pointer where Pointee == AllocatorState {
     guard pointee.pages.hasExcess.load(ordering: .relaxed) else { return }
     pointee.lifecycle.workers.busy[index].lock()
     defer { pointee.lifecycle.workers.busy[index].unlock() }
+    giveBackExcessUnderBusyLock()
+  }
+
+  private func giveBackExcessUnderBusyLock() {
     guard pointee.pages.hasExcess.exchange(false, ordering: .relaxed) else { return }
     pages.giveBack(runsAtMost: Workers.runsGivenBackPerLook)
   }
@@ -217,6 +258,7 @@ extension Pointer where Pointee == AllocatorState {
   /// In a child of fork: the threads were the parent's.
   func forgetWorkers() {
     pointee.lifecycle.workers.running = 0
+    pointee.lifecycle.workers.isMissing.store(false, ordering: .relaxed)
     pointee.lifecycle.workers.awake.store(0, ordering: .relaxed)
     pointee.lifecycle.workers.wake.resetAfterFork()
     pointee.lifecycle.workers.ended.resetAfterFork()

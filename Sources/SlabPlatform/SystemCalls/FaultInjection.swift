@@ -55,6 +55,9 @@ package enum FaultInjection {
     return hits.load(ordering: .relaxed)
   }
 
+  /// Calls that the plan has made fail until now.
+  package static var hitCount: Int { hits.load(ordering: .relaxed) }
+
   /// The error to answer instead of making the call, if it is this call's turn.
   static func forcedError(of call: SystemCallSet) -> Errno? {
     let planned = thread.load(ordering: .relaxed)

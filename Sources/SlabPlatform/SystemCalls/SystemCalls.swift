@@ -74,7 +74,8 @@ package enum SystemCall {
     try perform(.getCPU) { slab_getcpu() }
   }
 
-  /// Starts a detached thread with all signals blocked.
+  /// Starts a detached thread with a stack as any other thread's, and all signals blocked but those that
+  /// its own code causes.
   package static func startThread(
     _ entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?,
     argument: UInt

@@ -8,6 +8,8 @@ internal import Synchronization
 
 /// The hops. The names say what is about to happen.
 package enum PausePoint: UInt64, CaseIterable, Sendable {
+  /// A slow allocation has seen that its cache serves, and has charged nothing.
+  case beforeCharging
   /// First use: a child cache is built, and not linked.
   case beforeLinkingChild
   /// A slab is charged and made, and not on its cache's list.
@@ -30,6 +32,8 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeShutdown
   /// Type-safe caches are shut down, and no barrier has been asked for.
   case beforeBarrier
+  /// A barrier has been asked for, and its cookie is not written.
+  case beforeBarrierCookie
   /// The barrier is over, and its caches are not released.
   case beforeReleasingBatch
   /// A last handle is given back, and nothing else has happened.

@@ -18,6 +18,11 @@ package enum Threads {
     set { slab_set_dispensable(newValue ? 1 : 0) }
   }
 
+  /// Things that the running thread has in hand, in any allocator: a fork waits for it.
+  package static var thingsInHand: Int { Int(slab_things_in_hand()) }
+
+  package static func addInHand(_ count: Int) { slab_add_in_hand(Int32(count)) }
+
   /// A hint to the CPU that the thread waits for another one.
   package static func pause() { slab_pause() }
 

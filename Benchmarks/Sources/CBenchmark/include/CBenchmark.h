@@ -29,6 +29,9 @@ static inline long bench_callbacks(void) {
 // The CPUs that this thread may use, at most `most` of them; their number, or -1.
 int bench_allowed_cpus(int *cpus, int most);
 
+// Forks a child that ends at once: its id in the parent, or -1. Swift's overlay of the C library hides fork.
+int bench_fork(void);
+
 // Lets the calling thread run on one CPU only; -1 if the system refuses.
 int bench_pin(int cpu);
 

@@ -9,7 +9,7 @@ struct MeasureCommand: ParsableCommand {
   enum What: String, ExpressibleByArgument {
     case pair, groups
     case listedMalloc = "malloc-list"
-    case offline, leftover, scaling, count, readers, dying, api, discard, limit
+    case offline, leftover, scaling, count, readers, dying, api, discard, limit, fork
   }
 
   @Argument var what: What
@@ -36,6 +36,7 @@ struct MeasureCommand: ParsableCommand {
     case .dying: try DyingMeasurement.run(dying: size)
     case .api: try APIMeasurement.run()
     case .discard: try DiscardMeasurement.run()
+    case .fork: try ForkMeasurement.run()
     case .limit: try LimitMeasurement.run(part: size)
     case .count: try CountMeasurement.run(pairs: size)
     }

@@ -79,6 +79,13 @@ enum Threads {
     return jobs.map { $0.join() }
   }
 
+  /// Runs the bodies at the same time, each wherever the system puts it, and waits for them.
+  static func runUnpinned<Answer>(_ bodies: [@Sendable () -> Answer]) -> [Answer] {
+    let jobs = bodies.map { Job($0) }
+    for job in jobs { job.start() }
+    return jobs.map { $0.join() }
+  }
+
   /// Runs a body on the `index`-th CPU and waits for it.
   static func run<Answer>(
     onProcessor index: Int, _ body: @escaping @Sendable () -> Answer
