@@ -77,12 +77,22 @@ extension Pointer where Pointee == Cache {
   private var emptySlabsToKeep: UInt32 {
     // Of an active cache the group does not change: only deactivated ones are reparented.
     guard state == .active, pointee.group?.isOnline ?? true else { return 0 }
+    if keepsItsSlabs { return .max }
     return UInt32(clamping: pointee.root.pointee.minPartial.load(ordering: .relaxed))
+  }
+
+  /// Whether slabs of the cache never go back to the pages. Those of the roots' descriptors: whoever
+  /// allocates in the root group may come to the descriptor of a root that has been released (see
+  /// `likelyChild`), and reads there which root it is. It never is the one that is looked for, as long as the
+  /// memory is a root's, or was one's.
+  private var keepsItsSlabs: Bool {
+    pointee.allocator.pointee.rootCaches.map { $0.cache == self } ?? false
   }
 
   /// Takes empty slabs out, every one by default. O(empty slabs): they stand at the end, but for one that
   /// was made for an allocation and not used.
   func detachEmptySlabs(to chain: inout SlabChain, atMost limit: Int = .max) {
+    guard !keepsItsSlabs else { return }
     var left = limit
     var slab = pointee.partialLast
     while let candidate = slab, pointee.emptyCount > 0, left > 0 {
@@ -97,7 +107,7 @@ extension Pointer where Pointee == Cache {
 
   /// The slab leaves the cache's books, but not `slabCount`: see `release`.
   private func detach(_ slab: Pointer<Slab>, to chain: inout SlabChain) {
-    pointee.objectsTotal -= UInt32(slab.pointee.objectCount)
+    pointee.objectsTotal -= UInt64(slab.pointee.objectCount)
     pointee.units -= 1 << UInt32(slab.pointee.order)
     chain.push(slab)
     pointee.allocator.takeInHand()
@@ -108,7 +118,7 @@ extension Pointer where Pointee == Cache {
     var left = limit
     while left > 0, let slab = pointee.partialFirst ?? pointee.fullFirst {
       if slab.hasFreeObjects { unlistSlab(slab) } else { unlistFullSlab(slab) }
-      pointee.objectsInUse -= UInt32(slab.pointee.inUse)
+      pointee.objectsInUse -= UInt64(slab.pointee.inUse)
       if slab.pointee.inUse == 0 { pointee.emptyCount -= 1 }
       detach(slab, to: &chain)
       left -= 1
@@ -119,7 +129,7 @@ extension Pointer where Pointee == Cache {
   /// Lists an empty slab: first, for an allocation that takes from it next, or last. `slabCount` counts it
   /// already.
   func addSlab(_ slab: Pointer<Slab>, isLast: Bool) {
-    pointee.objectsTotal += UInt32(slab.pointee.objectCount)
+    pointee.objectsTotal += UInt64(slab.pointee.objectCount)
     pointee.units += 1 << UInt32(slab.pointee.order)
     pointee.emptyCount += 1
     if isLast { listSlabLast(slab) } else { listSlabFirst(slab) }

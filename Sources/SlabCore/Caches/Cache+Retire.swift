@@ -39,12 +39,14 @@ extension Pointer where Pointee == Cache {
   }
 
   /// By whoever has retired it, where the fence failed: a sequence may still be at work in it, so it
-  /// becomes what it was. In a cache that has ended meanwhile it is the fence worker's.
+  /// becomes what it was, but that nothing is put in beyond what has been set meanwhile. In a cache that has ended meanwhile it is the fence worker's.
   fileprivate func reopenRetiredSheaf() {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
     guard state == .active else { return }
-    _ = pointee.words.exchange(pointee.retiredSheaf, mode: mode)
+    let word = pointee.retiredSheaf
+    let capacity = min(word.capacity, pointee.root.sheafCapacity)
+    _ = pointee.words.exchange(SheafWord(first: word.first, capacity: capacity), mode: mode)
     pointee.retiredSheaf = .closed
   }
 

@@ -46,6 +46,9 @@ extension Pointer where Pointee == Cache {
     _ = pointee.words.exchange(SheafWord(first: first, capacity: capacity), mode: mode)
   }
 
+  /// Under the lock: the sheaf.
+  var sheafUnderLock: SheafWord { pointee.words.load(mode: mode) }
+
   /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody
   /// uses the cache. O(CPUs).
   var objectsInSheaf: Int {
@@ -57,7 +60,8 @@ extension Pointer where Pointee == Cache {
     for slot in 0..<allocator.pointee.region.slotCount {
       count += allocator.pointee.region.objectCount(ofSheaf: word.first, onSlot: slot)
     }
-    return count
+    // An object that moves from one CPU's sheaf to another's meanwhile is counted twice.
+    return min(count, Int(pointee.objectsInUse))
   }
 
   /// After an allocation that found the sheaf empty: fills half of it from the slabs at hand. No

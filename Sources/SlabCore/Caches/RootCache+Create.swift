@@ -34,11 +34,13 @@ extension Allocator {
     guard unsafe constructor == nil || !options.contains(.poison) else { throw .invalidOptions }
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
-      state.pointee.registry.lock.lock()
-      defer { state.pointee.registry.lock.unlock() }
-      try unsafe initializeRoot(
-        root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
-        options: options, isSelfDescribing: false)
+      try unsafe waitingForIndices { () throws(AllocatorError) in
+        state.pointee.registry.lock.lock()
+        defer { state.pointee.registry.lock.unlock() }
+        try unsafe initializeRoot(
+          root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
+          options: options, isSelfDescribing: false)
+      }
     } catch {
       state.pointee.rootCaches.cache.free(root.address)
       throw error
@@ -76,9 +78,12 @@ extension Allocator {
   ) throws(AllocatorError) {
     // The core's names are its own: no user can have them.
     guard kind != .user || !hasRoot(named: name) else { throw .nameInUse }
-    guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
+    guard let index = state.pointee.registry.rootIndices.take() else {
+      guard state.pointee.registry.rootIndices.isFull else { throw .outOfMemory }
+      throw .tooManyCaches(limit: state.pointee.registry.rootIndices.limit)
+    }
     guard let sums = takeSums() else {
-      state.pointee.registry.freeRootIndex(index)
+      state.pointee.registry.rootIndices.free(index)
       throw .outOfMemory
     }
     // SAFETY: the memory is ours, aligned to 64 and large enough.
@@ -162,6 +167,8 @@ extension Allocator {
     guard capacity >= 0, capacity <= (root.pointee.isPoisoned ? 0 : largest) else {
       throw .invalidLimit
     }
+    // Before the walk: whoever opens a sheaf reads it under the cache's lock, which the walk takes. Either the
+    // walk finds that sheaf, or its opener finds this. A child that is linked later begins without one.
     root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
     var batch = SheafBatch()
     retireSheaf(of: root.cache, above: capacity, into: &batch)
@@ -184,14 +191,12 @@ extension Allocator {
     batch.finish(of: state)
   }
 
-  /// The sheaf is looked at under the cache's lock, under which one that grows is opened: with the old
-  /// capacity before this, and found here, or with the new one.
+  /// Puts the sheaf aside if it is larger.
   private func retireSheaf(
     of cache: Pointer<Cache>, above capacity: Int, into batch: inout SheafBatch
   ) {
     cache.pointee.lock.lock()
     defer { cache.pointee.lock.unlock() }
-    let word = cache.words.pointee.load(mode: state.pointee.region.mode)
-    if cache.state == .active, word.capacity > capacity { batch.add(cache) }
+    if cache.state == .active, cache.sheafUnderLock.capacity > capacity { batch.add(cache) }
   }
 }

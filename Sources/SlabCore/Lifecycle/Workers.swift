@@ -203,6 +203,7 @@ extension Pointer where Pointee == AllocatorState {
 
   private func sleepUntilWoken() {
     let ticket = pointee.lifecycle.workers.wake.prepare()
+    pausePoint(.beforeSleeping)
     // Announced before the last look, as `notePending` counts before it looks at this.
     pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
     if pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) != 0
@@ -264,6 +265,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.ended.resetAfterFork()
     pointee.lifecycle.drained.resetAfterFork()
     pointee.lifecycle.endingIsOver.resetAfterFork()
+    pointee.lifecycle.rootIsReleased.resetAfterFork()
     pointee.lifecycle.shrinkerIsIdle.resetAfterFork()
     pointee.changedGroups.changed.resetAfterFork()
   }
