@@ -38,8 +38,8 @@ import Testing
       }
       #expect(allocator.statistics.barriers > barriers)
       allocator.endReading(section)
-      let next = try allocator.allocate(from: root, in: full)
       allocator.barrier()
+      let next = try allocator.allocate(from: root, in: full)
       #expect(awaiting(allocator.rootGroup) == 0)
       allocator.free(next)
       for group in [full, other] { allocator.release(group) }

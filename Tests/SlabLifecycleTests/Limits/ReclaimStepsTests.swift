@@ -90,6 +90,9 @@ import Testing
     try withFamily { allocator, root, parent, children in
       let middle = try allocator.makeGroup("middle", below: children[3])
       let deep = try allocator.makeGroup("deep", below: middle)
+      try allocator.setMax(Group.unlimited, of: parent)
+      // Groups without a charge have nothing to give.
+      let object = try allocator.allocate(from: root, in: deep)
       let oracle = Oracle(freeable: 0)
       let shrinker = try oracle.register(with: allocator, for: deep)
       #expect(reclaimSteps(allocator, parent) == 3)
@@ -99,6 +102,7 @@ import Testing
       #expect(reclaimSteps(allocator, parent) == 3)
       #expect(reclaimSteps(allocator, parent) == 0)
       expectWhole(allocator)
+      allocator.free(object)
       allocator.release(deep)
       allocator.release(middle)
       withExtendedLifetime(oracle) {}
