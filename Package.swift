@@ -43,7 +43,9 @@ let package = Package(
       name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(
       name: "SlabTests", dependencies: ["Slab", "SlabCore", "SlabPlatform", "SlabTestSupport"]),
-    .testTarget(name: "SlabToolTests", dependencies: ["SlabTool", "Slab", "SlabTestSupport"]),
+    .testTarget(
+      name: "SlabToolTests", dependencies: ["SlabTool", "Slab", "SlabTestSupport"],
+      resources: [.copy("Resources")]),
   ]
 )
 
