@@ -110,14 +110,14 @@ package struct Group: ~Copyable {
 
   static var descriptorBytes: Int { 448 }
   static var siblingNodeOffset: UInt { 176 }
-  static var reclaimableNodeOffset: UInt { 384 }
+  static var reclaimableNodeOffset: UInt { 392 }
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.
   package static var deepest: Int { 64 }
   /// In bytes: a path of cgroups fits.
   package static var longestName: Int { 4095 }
 
-  // Line 6, of which a walk that reclaims reads most, under the registry lock:
+  // Under the registry lock:
   /// In its parent's list of those that have something to give; see Group+Reclaimable.swift.
   var reclaimableNode = ListNode()
   /// Sentinel of that list of its own.
