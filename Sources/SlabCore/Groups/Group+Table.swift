@@ -139,8 +139,9 @@ extension Pointer where Pointee == Group {
     guard let order = Self.runOrder(slots: slots) else {
       return try allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
     }
-    // Every word of a table is written before it is read: whose the memory was is of no account.
-    guard let run = allocator.pages.allocate(order: order, for: .nobody) else { throw .outOfMemory }
+    guard let run = allocator.pages.allocate(order: order, for: .nobody) else {
+      throw .outOfMemory
+    }
     return allocator.pointee.pages.map.address(ofUnit: run.unit)
   }
 
