@@ -18,8 +18,8 @@ enum ForkHandlers {
   /// Signalled when a fork is over.
   private static let over = EventCount()
 
-  /// Looks without a sleep, and how long a fork sleeps between two later ones.
-  private static var yields: Int { 50 }
+  /// How long a fork sleeps between two looks. It does not yield: where threads outnumber CPUs, whoever yields
+  /// goes behind them all, and whoever wakes up before them.
   private static var lookNanoseconds: UInt64 { 20_000 }
 
   /// From now on forks wait for this allocator.
@@ -86,13 +86,7 @@ enum ForkHandlers {
   private static func prepare() {
     checkMayFork()
     forks.add(1, ordering: .relaxed)
-    var looks = 0
     while !tryLockAll() {
-      looks += 1
-      guard looks > yields else {
-        Threads.yield()
-        continue
-      }
       let ticket = over.prepare()
       over.wait(ticket, nanoseconds: lookNanoseconds)
     }
