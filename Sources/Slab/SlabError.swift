@@ -55,8 +55,11 @@ public enum SlabError: Error, Equatable, Sendable {
   case invalidCapacity
   /// A limit below zero, or a capacity above that of the largest sheaf.
   case invalidLimit
-  /// As many caches, or groups, as there can be.
-  case tooMany
+  /// So many caches as there can be, at most: those that have ended count while objects of theirs live, and a
+  /// few are the allocator's own.
+  case tooManyCaches(limit: Int)
+  /// So many groups are online as can be, at most.
+  case tooManyGroups(limit: Int)
 }
 
 extension SlabError {
@@ -100,7 +103,8 @@ extension SlabError {
     case .invalidAlignment: self = .invalidAlignment
     case .invalidOptions: self = .invalidOptions
     case .invalidLimit: self = .invalidLimit
-    case .tooMany: self = .tooMany
+    case .tooManyCaches(let limit): self = .tooManyCaches(limit: limit)
+    case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit)
     }
   }
 }
@@ -125,7 +129,7 @@ extension SlabError: CustomStringConvertible {
     case .groupOffline(let group): "group \(group) is offline"
     case .groupHasChildren: "the group has child groups that are online"
     case .rootGroup: "not possible for the root group"
-    case .groupTooDeep: "groups can be 64 levels deep"
+    case .groupTooDeep: "groups can be \(Group.deepest) levels deep"
     case .cacheBusy(let objects): "the cache has \(objects) live objects"
     case .cacheDestroyed: "the cache has been destroyed"
     case .invalidName:
@@ -139,7 +143,8 @@ extension SlabError: CustomStringConvertible {
     case .allocationTooLarge(let bytes):
       "a block of \(bytes) bytes; the largest has \(MemoryGroup.largestAllocation)"
     case .invalidLimit: "a limit is not negative, a sheaf's capacity not above the largest"
-    case .tooMany: "as many caches or groups as there can be"
+    case .tooManyCaches(let limit): "an allocator has at most \(limit) caches"
+    case .tooManyGroups(let limit): "an allocator has at most \(limit) groups that are online"
     }
   }
 }

@@ -94,97 +94,111 @@ import Testing
     try withAllocator { allocator in
       let internalRoots = allocator.state.pointee.registry.rootCount
       #expect(internalRoots == 16)
-      var roots: [Pointer<RootCache>] = []
-      for index in internalRoots..<Registry.rootLimit {
-        roots.append(try allocator.makePlainCache("\(index)", size: 64))
-      }
-      #expect(throws: AllocatorError.tooMany) { _ = try allocator.makePlainCache("more", size: 8) }
+      let limit = IDTable.mostRoots
+      let refusal = AllocatorError.tooManyCaches(limit: limit)
+      #expect(limit >= 65_536)
+      allocator.takeRootIndices(but: 50)
+      let roots = try (0..<50).map { try allocator.makePlainCache("\($0)", size: 64) }
+      #expect(throws: refusal) { _ = try allocator.makePlainCache("more", size: 8) }
       expectWhole(allocator)
       // Each index once; one that is given back is used again.
       #expect(Set(roots.map { $0.pointee.index }).count == roots.count)
-      let index = roots[100].pointee.index
-      try allocator.destroyAndWait(roots.remove(at: 100))
+      #expect(roots.contains { $0.pointee.index == limit - 1 })
+      let index = roots[20].pointee.index
+      try allocator.destroyAndWait(roots[20])
       let again = try allocator.makePlainCache("again", size: 64)
       #expect(again.pointee.index == index)
-      #expect(throws: AllocatorError.tooMany) { _ = try allocator.makePlainCache("more", size: 8) }
-      for root in roots + [again] { try allocator.destroy(root) }
+      #expect(throws: refusal) { _ = try allocator.makePlainCache("more", size: 8) }
+      for root in roots where root != roots[20] { try allocator.destroy(root) }
+      try allocator.destroy(again)
       allocator.waitUntilDrained()
       #expect(allocator.state.pointee.registry.rootCount == internalRoots)
     }
   }
 
-  // MARK: - Destroy
-
-  /// Live objects of the root, of a child, and of a child whose group is offline, all count.
-  @Test func destroyIsRefusedWithTheExactNumber() throws {
+  /// Roots that were destroyed a moment ago have their indices still: whoever needs one waits for the workers,
+  /// or does their work.
+  @Test(arguments: [CacheOptions(), .typeSafe]) func indicesOnTheirWayBack(
+    options: CacheOptions
+  ) throws {
     try withAllocator { allocator in
-      let root = try allocator.makePlainCache("cache", size: 200)
-      let online = try allocator.makeGroup("online")
-      let offline = try allocator.makeGroup("offline")
-      var objects = try allocator.allocate(30, from: root)
-      for _ in 0..<20 { objects.append(try allocator.allocate(from: root, in: online)) }
-      for _ in 0..<3 { objects.append(try allocator.allocate(from: root, in: offline)) }
-      try allocator.offline(offline)
-      allocator.waitUntilDrained()
-      withSeed { seed in
-        var random = SeededGenerator(seed: seed)
-        objects.shuffle(using: &random)
-        while let object = objects.last {
-          let before = root.cache.figures
-          #expect(throws: AllocatorError.cacheBusy(objects: objects.count)) {
-            try allocator.destroy(root)
-          }
-          #expect(root.cache.figures == before)
-          #expect(allocator.statistics.rootCachesReleased == 0)
-          allocator.free(object)
-          objects.removeLast()
+      allocator.takeRootIndices(but: 3)
+      let roots = try (0..<3).map {
+        try allocator.makePlainCache("\($0)", size: 64, options: options)
+      }
+      for index in 0..<Workers.most {
+        allocator.state.pointee.lifecycle.workers.busy[index].lock()
+      }
+      for root in roots {
+        allocator.free(try allocator.allocate(from: root, in: nil))
+        try allocator.destroy(root)
+      }
+      let maker = Helper {
+        do {
+          try allocator.destroy(try allocator.makePlainCache("next", size: 64))
+        } catch {
+          Issue.record("\(error)")
         }
       }
-      allocator.waitUntilDrained()
-      // Still in full use.
-      allocator.freeAll(try allocator.allocate(50, from: root))
-      allocator.free(try allocator.allocate(from: root, in: online))
-      expectWhole(allocator)
-      try allocator.destroyAndWait(root)
-      #expect(allocator.statistics.rootCachesReleased == 1)
-      #expect(online.currentBytes == 0)
-      expectWhole(allocator)
-      allocator.release(online)
-      allocator.release(offline)
+      // Not before it waits for them, or has been refused.
+      maker.waitUntilAsleepOrOver()
+      for index in 0..<Workers.most {
+        allocator.state.pointee.lifecycle.workers.busy[index].unlock()
+      }
+      maker.thread.join()
     }
   }
 
-  /// The group lives on without the cache, and its table has room for the next one.
-  @Test func groupsOutliveTheirCaches() throws {
+  /// With nothing on its way back it is refused at once.
+  @Test func indicesInUseAreNotWaitedFor() throws {
+    try withAllocator { allocator in
+      allocator.takeRootIndices(but: 0)
+      let before = allocator.statistics.workerThreads
+      #expect(throws: AllocatorError.tooManyCaches(limit: IDTable.mostRoots)) {
+        _ = try allocator.makePlainCache("more", size: 64)
+      }
+      #expect(allocator.statistics.workerThreads == before)
+    }
+  }
+
+  /// A group, and the root group, use more roots than fit in the largest object of the core's: their tables
+  /// are runs of pages then, and go back with the group.
+  @Test func moreRootsThanAnObjectHolds() throws {
     try withAllocator { allocator in
       let group = try allocator.makeGroup("group")
-      for round in 0..<50 {
-        let root = try allocator.makePlainCache("cache", size: 64 + round)
-        let object = try allocator.allocate(from: root, in: group)
-        allocator.free(object)
-        try allocator.destroyAndWait(root)
-        #expect(group.currentBytes == 0)
-        expectWhole(allocator)
+      let count = isSanitized ? 3_100 : 3_300
+      let roots = try (0..<count).map { try allocator.makePlainCache("\($0)", size: 64) }
+      for root in roots {
+        for owner in [group, allocator.rootGroup] {
+          let object = try Allocator.allocate(from: root, in: owner)
+          #expect(owner.child(of: root) == allocator.cache(of: object))
+          allocator.free(object)
+        }
       }
-      #expect(allocator.statistics.childCachesCreated == 50)
+      #expect(group.likelyChild(of: roots[count - 1]).pointee.group == group)
+      // One in the middle goes, and its slot is used again.
+      try allocator.destroyAndWait(roots[1000])
+      let again = try allocator.makePlainCache("again", size: 64)
+      #expect(again.pointee.index == 1000 + 16)
+      allocator.free(try allocator.allocate(from: again, in: group))
+      let used = allocator.statistics.usedBytes
       allocator.release(group)
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.usedBytes <= used - 128 << 10)
+      for root in roots where root != roots[1000] { try allocator.destroy(root) }
+      try allocator.destroy(again)
     }
   }
+}
 
-  /// Everything that a cache used comes back.
-  @Test func destroyedCachesLeaveNothing() throws {
-    try withAllocator { allocator in
-      var used: [Int] = []
-      for _ in 0..<4 {
-        let roots = try (0..<20).map { try allocator.makePlainCache("\($0)", size: 8 << ($0 % 12)) }
-        for root in roots { allocator.freeAll(try allocator.allocate(100, from: root)) }
-        for root in roots { try allocator.destroy(root) }
-        allocator.waitUntilDrained()
-        allocator.trim()
-        used.append(allocator.statistics.usedBytes)
-        expectWhole(allocator)
-      }
-      #expect(Set(used).count == 1)
+extension Allocator {
+  /// Takes the indices of roots, but for the last ones, as caches would that are made and never end.
+  fileprivate func takeRootIndices(but left: Int) {
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    let count = state.pointee.registry.rootCount
+    for _ in count..<state.pointee.registry.rootIndices.limit - left {
+      #expect(state.pointee.registry.rootIndices.take() != nil)
     }
   }
 }

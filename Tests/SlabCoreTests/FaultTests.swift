@@ -144,7 +144,8 @@ private final class Scene {
     }
   }
 
-  /// Ends everything; the bytes that are in use then.
+  /// Ends everything; the bytes that are in use then, but for descriptors of roots, whose slabs stay: how
+  /// large they are depends on what was refused.
   func end() throws -> Int {
     allocator.freePages(runs)
     allocator.freeAll(descriptors)
@@ -160,8 +161,9 @@ private final class Scene {
     #expect(left.childCachesCreated == left.childCachesReleased)
     #expect(left.rootCachesCreated == left.rootCachesReleased)
     #expect(left.chargedBytes == 0)
+    let kept = allocator.state.pointee.rootCaches.cache.figures.units * UnitMap.unitBytes
     allocator.unmapEverything()
-    return left.usedBytes
+    return left.usedBytes - kept
   }
 }
 

@@ -143,6 +143,49 @@ import Testing
     }
   }
 
+  /// The setting finds a sheaf that is between two blocks: closed, and about to be opened again.
+  @Test func aSettingIsNotLostOnASheafThatGrows() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makePlainCache("cache", size: 64)
+      let cache = root.cache
+      allocator.freeAll(try allocator.allocate(100, from: root))
+      #expect(cache.hasSheaf)
+      let mode = allocator.statistics.mode
+      // What `closeSheaf` and `openSheaf` do, under the same lock.
+      cache.pointee.lock.lock()
+      let word = cache.words.pointee.exchange(.closed, mode: mode)
+      let setter = Helper { try? allocator.setSheafCapacity(0, of: root) }
+      setter.waitUntilAsleepOrOver()
+      _ = cache.words.pointee.exchange(word, mode: mode)
+      cache.pointee.lock.unlock()
+      setter.thread.join()
+      #expect(!cache.hasSheaf)
+      #expect(try allocator.liveObjects(of: root) == 0)
+      try allocator.destroy(root)
+    }
+  }
+
+  /// Where the fence is refused the sheaf stays, and takes nothing beyond the setting any more.
+  @Test func aSettingHoldsWhereTheFenceIsRefused() async {
+    await #expect(processExitsWith: .success) {
+      try withAllocator { allocator in
+        guard allocator.statistics.mode == .restartableSequences else { return }
+        let root = try allocator.makePlainCache("cache", size: 64)
+        let objects = try allocator.allocate(30, from: root)
+        FaultInjection.failCall(1, of: .membarrier, with: .noMemory, repeating: true)
+        try allocator.setSheafCapacity(0, of: root)
+        #expect(FaultInjection.end() == 1)
+        #expect(root.cache.sheafWord.capacity == 0)
+        let before = root.cache.sheafObjects
+        allocator.freeAll(objects)
+        #expect(root.cache.sheafObjects <= before)
+        #expect(try allocator.liveObjects(of: root) == 0)
+        expectWhole(allocator)
+        try allocator.destroy(root)
+      }
+    }
+  }
+
   @Test func badSettingsAreRefused() throws {
     try withAllocator { allocator in
       let root = try allocator.makePlainCache("cache", size: 64)

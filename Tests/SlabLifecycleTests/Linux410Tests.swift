@@ -211,6 +211,33 @@ extension Allocator {
     }
   }
 
+  #if DEBUG
+    /// A root is destroyed while its child's last free is under way. The child ends with its group then, and
+    /// the root with the child, in the middle of the walk over all caches, which stands before the root.
+    @Test func theRootGoesWithItsLastChild() async {
+      await #expect(processExitsWith: .success) {
+        try withLinux410 { allocator in
+          let root = try allocator.makeCache("cache", size: 1000)
+          let group = try allocator.makeGroup("group")
+          let object = try allocator.allocate(from: root, in: group)
+          let child = try #require(allocator.cache(of: object))
+          #expect(child.allNode.successor(in: allocator.state.allCachesList) == root.cache.allNode)
+          try allocator.offline(group)
+          allocator.release(group)
+          PausePoints.arm(.beforeReleasingSlabs)
+          let thread = TestThread { allocator.free(object) }
+          #expect(PausePoints.waitUntilReached(.beforeReleasingSlabs))
+          try allocator.destroy(root)
+          #expect(allocator.statistics.rootCachesReleased == 0)
+          PausePoints.resume(.beforeReleasingSlabs)
+          thread.join()
+          allocator.waitUntilDrained()
+          #expect(allocator.statistics.rootCachesReleased == 1)
+        }
+      }
+    }
+  #endif
+
   /// What only the group lock orders: while one group goes offline, no other can begin or end.
   @Test func groupsWaitForTheLock() throws {
     try withLinux410 { allocator in

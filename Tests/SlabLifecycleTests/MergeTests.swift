@@ -228,24 +228,41 @@ extension Allocator {
     }
   }
 
-  /// Somebody joins, with an object of his own or without, while the last user's objects are counted.
-  @Test(arguments: [false, true]) func joinedWhileCounting(withObject: Bool) throws {
+  /// While the last user's objects are counted nobody joins: so they are counted once, whatever others do,
+  /// and those who come get a root of their own.
+  @Test(arguments: [false, true]) func nobodyJoinsWhileObjectsAreCounted(isBusy: Bool) throws {
     try withMergingAllocator { allocator in
       let last = try allocator.makeReference("last", size: 64)
-      let aliases = try #require(try allocator.leaveUnlessLast(last))
-      let joined = try allocator.makeReference("joined", size: 64)
-      #expect(joined.root == last.root)
-      let object = withObject ? try allocator.allocate(from: joined.root, in: nil) : nil
+      let object = isBusy ? try allocator.allocate(from: last.root, in: nil) : nil
+      let hasLeft = try allocator.leaveUnlessLast(last)
+      #expect(!hasLeft)
+      let other = try allocator.makeReference("other", size: 64)
+      #expect(other.root != last.root && other.alias == nil)
+      // An alias elsewhere, whose making used to begin the end anew.
+      let third = try allocator.makeReference("third", size: 64)
+      #expect(third.root == other.root && third.alias != nil)
+      allocator.expectError(.nameInUse) { () throws(AllocatorError) in
+        try allocator.makeReference("last", size: 64)
+      }
       let live = try allocator.liveObjects(of: last.root)
-      #expect(live == (withObject ? 1 : 0))
-      // Neither refused nor the root's end: he looks again, and is not the last.
-      let isHis = try allocator.lockToEnd(last, live: live, countedSince: aliases)
-      #expect(!isHis)
-      if isHis { allocator.state.pointee.registry.lock.unlock() }
-      try allocator.destroy(last)
-      #expect(try allocator.namesInSlabinfo() == ["joined"])
+      #expect(live == (isBusy ? 1 : 0))
+      if isBusy {
+        allocator.expectError(.cacheBusy(objects: 1)) { () throws(AllocatorError) in
+          try allocator.lockToEnd(last, live: live)
+        }
+        // The oldest can be joined again.
+        let next = try allocator.makeReference("next", size: 64)
+        #expect(next.root == last.root)
+        try allocator.destroy(next)
+      } else {
+        try allocator.lockToEnd(last, live: live)
+        allocator.state.pointee.registry.lock.unlock()
+        #expect(last.root.pointee.usersEnding == 0)
+      }
       if let object { allocator.free(object) }
-      try allocator.destroy(joined)
+      try allocator.destroy(last)
+      try allocator.destroy(third)
+      try allocator.destroy(other)
     }
   }
 

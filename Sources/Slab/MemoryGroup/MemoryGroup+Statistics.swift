@@ -4,10 +4,10 @@ internal import SlabCore
 internal import SlabPlatform
 
 extension MemoryGroup {
-  /// What a group's charge consists of (`memory.stat`). All in bytes; exact if nobody works in the group
-  /// meanwhile, and then `current` is the sum of the kinds to the byte.
+  /// What a group's charge consists of (`memory.stat`). All in bytes, none below 0, and `current` is the
+  /// sum of the kinds to the byte; exact if nobody works in the group meanwhile.
   public struct Statistics: Sendable {
-    /// What was charged to the group and below it when the look began.
+    /// What is charged to the group and below it.
     public let current: Int
     /// Its caches, those that it has inherited behind its own.
     public let caches: [Cache]
@@ -46,13 +46,22 @@ extension MemoryGroup {
     let below = allocator.bytesBelow(core)
     var caches: [Statistics.Cache] = []
     allocator.forEachCache(of: core) { caches.append(Statistics.Cache($0)) }
+    return Statistics(current: current, caches: caches, below: below)
+  }
+}
+
+extension MemoryGroup.Statistics {
+  /// The kinds, from what was read in this order. What has been charged since `current` was read is in the
+  /// caches already: then they say more than it, and the sum is theirs.
+  init(current: Int, caches: [Cache], below: Int) {
     let own = caches.filter { !$0.isInherited }
     let slabs = own.reduce(0) { $0 + $1.slabBytes }
     let objects = own.reduce(0) { $0 + $1.objectsInUse * $1.objectSize }
     let inherited = caches.reduce(0) { $0 + ($1.isInherited ? $1.slabBytes : 0) }
-    return Statistics(
-      current: current, caches: caches, objects: objects, freeInSlabs: slabs - objects,
-      inherited: inherited, unused: current - slabs - inherited - below, below: below)
+    let known = slabs + inherited + below
+    self.init(
+      current: max(current, known), caches: caches, objects: objects, freeInSlabs: slabs - objects,
+      inherited: inherited, unused: max(0, current - known), below: below)
   }
 }
 

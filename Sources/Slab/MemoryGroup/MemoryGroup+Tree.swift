@@ -14,7 +14,7 @@ extension MemoryGroup {
   ///   - high: bytes above which it reclaims with each charge; `nil` for none.
   ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
   /// - Throws: `.invalidName`, `.groupNameInUse`, `.invalidLimit`, `.groupOffline` if this group is,
-  ///   `.groupTooDeep` below 64 levels, `.tooMany`, `.outOfMemory`.
+  ///   `.groupTooDeep` below 64 levels, `.tooManyGroups`, `.outOfMemory`.
   public func makeChild(
     named name: String, max: Int? = nil, high: Int? = nil, policy: EndingPolicy? = nil
   ) throws(SlabError) -> MemoryGroup {

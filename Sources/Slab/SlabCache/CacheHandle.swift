@@ -1,6 +1,6 @@
 // What copies of a cache share: the reference that one of them, or the end of the last, gives back.
 
-internal import SlabCore
+public import SlabCore
 internal import SlabPlatform
 internal import Synchronization
 
@@ -12,10 +12,14 @@ final class CacheHandle: Sendable {
   /// With its name space.
   let name: String
   private let reference: CacheReference
+  /// Set by the one thread that destroys it, until it is refused.
+  private let isBeingDestroyed = Atomic(false)
   /// How its objects end, for those that need it. The runtime makes the description of a generic type when
   /// it is first asked for, and allocates: so that is here, and not where an object is freed.
   private let end: (any ObjectEnd.Type)?
   private let isDestroyed = Atomic(false)
+  /// Whether others may use its root as well, which then goes on when this user has left it.
+  let isShareable: Bool
 
   /// Makes a root cache, and holds it.
   convenience init(
@@ -43,6 +47,7 @@ final class CacheHandle: Sendable {
         constructor: constructor)
     } catch { throw SlabError(error, makingCache: name) }
     allocator.core.hold(reference.root)
+    isShareable = reference.isShareable
     self.allocator = allocator.handle
     self.name = name
     self.end = end
@@ -50,19 +55,38 @@ final class CacheHandle: Sendable {
 
   deinit {
     allocator.ifMapped { core in
-      if !isDestroyed.load(ordering: .relaxed) { core.abandon(reference) }
+      if !isOver { core.abandon(reference) }
       core.unhold(reference.root)
     }
   }
 
   var root: Pointer<RootCache> { reference.root }
 
+  /// Whether it was destroyed. Relaxed: it says nothing about memory.
+  @usableFromInline var isOver: Bool { isDestroyed.load(ordering: .relaxed) }
+
   func destroy() throws(SlabError) {
     // Relaxed: whoever comes second does nothing; what the first one did is under locks.
-    guard !isDestroyed.exchange(true, ordering: .relaxed) else { throw .cacheDestroyed }
+    guard !isBeingDestroyed.exchange(true, ordering: .relaxed) else { throw .cacheDestroyed }
     do { try allocator.core.destroy(reference) } catch {
-      isDestroyed.store(false, ordering: .relaxed)
+      isBeingDestroyed.store(false, ordering: .relaxed)
       throw SlabError(error)
     }
+    isDestroyed.store(true, ordering: .relaxed)
+  }
+}
+
+/// The end of this user's share of a cache, for copies of a handle that is over.
+extension SlabCache where Object: ~Copyable {
+  @inlinable @inline(__always)
+  func checkIsLive() throws(AllocatorError) {
+    if isShareable, handle.isOver { throw .cacheDestroyed }
+  }
+}
+
+extension RawSlabCache {
+  @inlinable @inline(__always)
+  func checkIsLive() throws(AllocatorError) {
+    if isShareable, handle.isOver { throw .cacheDestroyed }
   }
 }

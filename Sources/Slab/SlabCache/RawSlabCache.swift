@@ -9,6 +9,9 @@ public import SlabPlatform
 public struct RawSlabCache: Sendable {
   @usableFromInline let core: Pointer<RootCache>
   @usableFromInline let handle: CacheHandle
+  /// Whether others may use the root as well: then its end says nothing about this user's, and the handle is
+  /// asked. Of a root that is this user's alone the end is found where its sheaf is closed.
+  @usableFromInline let isShareable: Bool
 
   /// Makes a cache for objects of one size. O(caches); may lock and make system calls; nobody is charged.
   ///
@@ -21,7 +24,7 @@ public struct RawSlabCache: Sendable {
   ///   - options: see `SlabCacheOptions`.
   ///   - allocator: whose memory it is.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize`, `.invalidAlignment`, `.invalidOptions`,
-  ///   `.tooMany`, `.outOfMemory`.
+  ///   `.tooManyCaches`, `.outOfMemory`.
   public init(
     named name: String, namespace: String? = nil, objectSize: Int, alignment: Int = 8,
     options: SlabCacheOptions = [], of allocator: SlabAllocator = .shared
@@ -31,6 +34,7 @@ public struct RawSlabCache: Sendable {
       named: name, namespace: namespace, objectSize: objectSize, alignment: alignment,
       options: options, of: allocator)
     core = handle.root
+    isShareable = handle.isShareable
   }
 
   /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
@@ -46,6 +50,7 @@ public struct RawSlabCache: Sendable {
   @inlinable @inline(__always)
   public func allocate(in group: MemoryGroup) throws(SlabError) -> UnsafeMutableRawPointer {
     do throws(AllocatorError) {
+      try checkIsLive()
       let object = try Allocator.allocate(from: core, in: group.core)
       // SAFETY: the address of an object, never 0.
       return unsafe UnsafeMutableRawPointer(bitPattern: object).unsafelyUnwrapped
@@ -59,6 +64,7 @@ public struct RawSlabCache: Sendable {
     in group: MemoryGroup
   ) throws(SlabError) -> UnsafeMutableRawPointer {
     do throws(AllocatorError) {
+      try checkIsLive()
       let object = try Allocator(of: core.cache).allocateZeroed(from: core, in: group.core)
       // SAFETY: the address of an object, never 0.
       return unsafe UnsafeMutableRawPointer(bitPattern: object).unsafelyUnwrapped
@@ -81,7 +87,10 @@ public struct RawSlabCache: Sendable {
   public func destroy() throws(SlabError) { try handle.destroy() }
 
   /// Drains the sheaf of the cache itself and gives its empty slabs back, as `SlabCache.shrink`.
-  public func shrink() { core.cache.shrink() }
+  public func shrink() {
+    guard !handle.isOver else { return }
+    core.cache.shrink()
+  }
 
   /// How many empty slabs the cache and each of its children keep; 5 to 10 at first, by size. What
   /// is above a new value goes back at the next `shrink`, or when the group goes offline. O(1).
@@ -89,8 +98,9 @@ public struct RawSlabCache: Sendable {
 
   /// Changes `minPartial`. O(1).
   ///
-  /// - Throws: `.invalidLimit` for a negative count.
+  /// - Throws: `.invalidLimit` for a negative count, `.cacheDestroyed`.
   public func setMinPartial(_ count: Int) throws(SlabError) {
+    guard !handle.isOver else { throw .cacheDestroyed }
     do { try Allocator(of: core.cache).setMinPartial(count, of: core) } catch {
       throw SlabError(error)
     }
@@ -100,10 +110,11 @@ public struct RawSlabCache: Sendable {
   public var sheafCapacity: Int { core.sheafCapacity }
 
   /// Changes `sheafCapacity`; sheaves that are larger are closed. O(children), with a fence for
-  /// each that is closed, under the registry lock: for set-up and experiments.
+  /// each that is closed: for set-up and experiments.
   ///
-  /// - Throws: `.invalidLimit` for a negative capacity or one above the largest sheaf's.
+  /// - Throws: `.invalidLimit` for a negative capacity or one above the largest sheaf's, `.cacheDestroyed`.
   public func setSheafCapacity(_ capacity: Int) throws(SlabError) {
+    guard !handle.isOver else { throw .cacheDestroyed }
     do { try Allocator(of: core.cache).setSheafCapacity(capacity, of: core) } catch {
       throw SlabError(error)
     }

@@ -49,7 +49,10 @@ extension SlabCache where Object: ~Copyable {
     in group: MemoryGroup, _ make: () throws(Failure) -> Object
   ) throws(Failure) -> Slot<Object>? {
     let memory: UInt
-    do { memory = try Allocator.allocate(from: core, in: group.core) } catch { return nil }
+    do throws(AllocatorError) {
+      try checkIsLive()
+      memory = try Allocator.allocate(from: core, in: group.core)
+    } catch { return nil }
     return try Self.fill(memory, make)
   }
 
@@ -59,7 +62,8 @@ extension SlabCache where Object: ~Copyable {
     _ make: () throws(Failure) -> Object
   ) throws(Failure) -> Slot<Object>? {
     let memory: UInt
-    do {
+    do throws(AllocatorError) {
+      try checkIsLive()
       memory = try Allocator.allocate(from: core, ifPossibleIn: CurrentGroup.core)
     } catch { return nil }
     return try Self.fill(memory, make)
@@ -84,6 +88,7 @@ extension SlabCache where Object: ~Copyable {
   @inlinable @inline(__always)
   func allocateMemory(in group: MemoryGroup) throws(SlabError) -> UInt {
     do throws(AllocatorError) {
+      try checkIsLive()
       return try Allocator.allocate(from: core, in: group.core)
     } catch { throw SlabError(error, allocatingFrom: core, in: group.core) }
   }
@@ -92,6 +97,7 @@ extension SlabCache where Object: ~Copyable {
   func allocateMemory() throws(SlabError) -> UInt {
     let group = CurrentGroup.core
     do throws(AllocatorError) {
+      try checkIsLive()
       return try Allocator.allocate(from: core, ifPossibleIn: group)
     } catch { throw SlabError(error, allocatingFrom: core, in: group) }
   }

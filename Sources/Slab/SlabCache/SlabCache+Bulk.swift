@@ -34,6 +34,9 @@ extension SlabCache where Object: ~Copyable {
   func fill(
     _ slots: inout OutputSpan<Slot<Object>>, in group: Pointer<Group>, _ make: (Int) -> Object
   ) throws(SlabError) {
+    do throws(AllocatorError) { try checkIsLive() } catch {
+      throw SlabError(error, allocatingFrom: core, in: group)
+    }
     var made = 0
     while slots.freeCapacity > 0 {
       let wanted = min(slots.freeCapacity, BulkMemory.turn)

@@ -19,6 +19,9 @@ public import SlabPlatform
 public struct SlabCache<Object: ~Copyable>: Sendable {
   @usableFromInline let core: Pointer<RootCache>
   @usableFromInline let handle: CacheHandle
+  /// Whether others may use the root as well: then its end says nothing about this user's, and the handle is
+  /// asked. Of a root that is this user's alone the end is found where its sheaf is closed.
+  @usableFromInline let isShareable: Bool
 
   /// Makes a cache. O(caches); may lock and make system calls; nobody is charged.
   ///
@@ -31,7 +34,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   ///   - alignment: in bytes, a power of two up to 4,096; that of the type at least.
   ///   - allocator: whose memory it is.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` for a type of more than 32 KiB,
-  ///   `.invalidAlignment`, `.invalidOptions`, `.tooMany`, `.outOfMemory`.
+  ///   `.invalidAlignment`, `.invalidOptions`, `.tooManyCaches`, `.outOfMemory`.
   public init(
     named name: String, namespace: String? = nil, options: SlabCacheOptions = [],
     alignment: Int = 1, of allocator: SlabAllocator = .shared
@@ -42,6 +45,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
       alignment: max(alignment, MemoryLayout<Object>.alignment), options: options,
       end: EndOfObject<Object>.self, of: allocator)
     core = handle.root
+    isShareable = handle.isShareable
   }
 
   /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
@@ -59,5 +63,8 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
 
   /// Drains the sheaf of the cache itself, not of its groups, and gives its empty slabs back.
   /// O(slabs with a free object); takes the cache's lock and may wait for a fence.
-  public func shrink() { core.cache.shrink() }
+  public func shrink() {
+    guard !handle.isOver else { return }
+    core.cache.shrink()
+  }
 }

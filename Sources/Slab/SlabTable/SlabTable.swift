@@ -67,7 +67,7 @@ public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendab
   ///   - minimumCapacity: entries that the table holds before it grows.
   ///   - allocator: whose memory the entries are.
   /// - Throws: `.invalidName`, `.nameInUse`, `.invalidObjectSize` if key and value have more than
-  ///   32 KiB less 24 bytes, `.invalidLimit` for a negative capacity, `.tooMany`, `.outOfMemory`.
+  ///   32 KiB less 24 bytes, `.invalidLimit` for a negative capacity, `.tooManyCaches`, `.outOfMemory`.
   public init(
     named name: String, namespace: String? = nil, minimumCapacity: Int = 0,
     of allocator: SlabAllocator = .shared

@@ -33,19 +33,27 @@ extension Allocator {
       region.unmap()
       throw .restartableSequencesUnavailable
     }
-    let groupIDs: GroupIDTable
-    do { groupIDs = try GroupIDTable() } catch {
+    let rootIndices: IDTable
+    do { rootIndices = try IDTable(most: IDTable.mostRoots) } catch {
       region.unmap()
+      throw .outOfAddressSpace
+    }
+    let groupIDs: IDTable
+    do { groupIDs = try IDTable(most: IDTable.mostGroups) } catch {
+      region.unmap()
+      rootIndices.unmap()
       throw .outOfAddressSpace
     }
     let groupNames: GroupNames
     do { groupNames = try GroupNames(bucketLimit: groupIDs.limit) } catch {
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       throw .outOfAddressSpace
     }
     guard let heap = HeapReservation(wanted: configuration.addressSpaceBytes) else {
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       groupNames.unmap()
       throw .outOfAddressSpace
@@ -54,6 +62,7 @@ extension Allocator {
       map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
     guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
       region.unmap()
+      rootIndices.unmap()
       groupIDs.unmap()
       groupNames.unmap()
       heap.unmap()
@@ -63,8 +72,8 @@ extension Allocator {
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
-        pages: pages, region: region, groupIDs: groupIDs, groupNames: groupNames,
-        configuration: configuration))
+        pages: pages, region: region, rootIndices: rootIndices, groupIDs: groupIDs,
+        groupNames: groupNames, configuration: configuration))
     do throws(AllocatorError) {
       try makeInternalCaches()
       try makeRootGroup()
@@ -168,6 +177,7 @@ extension Allocator {
   private func unmap() {
     let map = state.pointee.pages.map
     state.pointee.region.unmap()
+    state.pointee.registry.rootIndices.unmap()
     state.pointee.registry.groupIDs.unmap()
     state.pointee.registry.groupNames.unmap()
     HeapReservation(map: map).unmap()

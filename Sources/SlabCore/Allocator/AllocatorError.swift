@@ -42,6 +42,9 @@ package enum AllocatorError: Error, Equatable, Sendable {
   case invalidOptions
   /// A limit or capacity below zero or, for a capacity, above the largest sheaf.
   case invalidLimit
-  /// As many root caches, or groups, as there can be.
-  case tooMany
+  /// As many root caches as there can be, those of the core and of size classes too, and those that have
+  /// ended and are not released yet.
+  case tooManyCaches(limit: Int)
+  /// As many groups are online as can be.
+  case tooManyGroups(limit: Int)
 }

@@ -59,12 +59,14 @@ package struct AllocatorState: ~Copyable {
 
   init(
     pages: consuming PageAllocator, region: consuming PerCPURegion,
-    groupIDs: consuming GroupIDTable, groupNames: consuming GroupNames,
+    rootIndices: consuming IDTable, groupIDs: consuming IDTable,
+    groupNames: consuming GroupNames,
     configuration: AllocatorConfiguration
   ) {
     self.pages = pages
     self.region = region
-    registry = Registry(groupIDs: groupIDs, groupNames: groupNames)
+    registry = Registry(
+      rootIndices: rootIndices, groupIDs: groupIDs, groupNames: groupNames)
     callbacks = Callbacks(workerLimit: configuration.callbackWorkerLimit)
     lifecycle = Lifecycle(workerLimit: configuration.workerLimit)
     self.configuration = configuration

@@ -13,9 +13,9 @@ struct Registry: ~Copyable {
   /// Every root, newest first.
   var roots = ListNode()
   var rootCount = 0
-  /// Bits of the root indices that are in use.
-  var rootIndices = InlineArray<48, UInt64>(repeating: 0)
-  var groupIDs: GroupIDTable
+  /// Indices of roots.
+  var rootIndices: IDTable
+  var groupIDs: IDTable
   var groupNames: GroupNames
   /// Nodes of these lists that were visited by offline, batches, shutdown, creation and slabinfo.
   var listSteps = 0
@@ -37,33 +37,21 @@ struct Registry: ~Copyable {
   var aliasesCreated = 0
   var aliasesDropped = 0
 
-  init(groupIDs: consuming GroupIDTable, groupNames: consuming GroupNames) {
+  init(
+    rootIndices: consuming IDTable, groupIDs: consuming IDTable, groupNames: consuming GroupNames
+  ) {
+    self.rootIndices = rootIndices
     self.groupIDs = groupIDs
     self.groupNames = groupNames
   }
-
-  static var rootLimit: Int { 48 * 64 }
-
-  /// The lowest free root index; `nil` at the limit.
-  mutating func takeRootIndex() -> Int? {
-    for word in 0..<48 where rootIndices[word] != .max {
-      let bit = (~rootIndices[word]).trailingZeroBitCount
-      rootIndices[word] |= 1 << UInt64(bit)
-      return word * 64 + bit
-    }
-    return nil
-  }
-
-  mutating func freeRootIndex(_ index: Int) {
-    rootIndices[index / 64] &= ~(1 << UInt64(index % 64))
-  }
 }
 
-/// Dense ids of groups, reused as soon as a group is offline (kmemcg_id).
+/// Dense ids that are used again: of groups, as soon as one is offline (kmemcg_id), and of roots, when one is
+/// released.
 ///
-/// A word per id in a reservation of its own: the group's address, or, with the lowest bit set,
-/// the next free id. Under the registry lock.
-struct GroupIDTable: ~Copyable {
+/// A word per id in a reservation of its own: the address of what has it, if somebody has set that, or, with
+/// the lowest bit set, the next free id. Under the registry lock.
+struct IDTable: ~Copyable {
   private let words: Words
   let limit: Int
   private var end = 0
@@ -73,9 +61,14 @@ struct GroupIDTable: ~Copyable {
 
   private static var step: Int { 4096 / 8 }
 
-  /// Reserves room for 16 million ids, or fewer where addresses are short.
-  init() throws(Errno) {
-    var ids = 1 << 24
+  /// The most groups that can be online, where addresses are not short, and the most roots. A root has a
+  /// block of counters on each CPU as well, for which the CPU layer has room for twice as many.
+  static var mostGroups: Int { 1 << 24 }
+  static var mostRoots: Int { 1 << 16 }
+
+  /// Reserves room for so many ids, or for fewer where addresses are short, but for 65,536.
+  init(most: Int) throws(Errno) {
+    var ids = most
     while true {
       do throws(Errno) {
         words = Words(at: try SystemCall.reserve(bytes: ids * 8))
@@ -90,12 +83,16 @@ struct GroupIDTable: ~Copyable {
 
   func unmap() { try? SystemCall.unmap(at: words.address, bytes: limit * 8) }
 
-  /// The lowest id that was never used, or the one that was freed last; `nil` if there is none.
+  /// The lowest id that was never used, or the one that was freed last; `nil` if all are in use (`isFull`),
+  /// or if there is no memory for more.
   mutating func take() -> Int? {
     guard let id = takeFree() else { return nil }
     inUse += 1
     return id
   }
+
+  /// Whether all ids are in use.
+  var isFull: Bool { firstFree == 0 && end == limit }
 
   private mutating func takeFree() -> Int? {
     if firstFree != 0 {
@@ -116,7 +113,7 @@ struct GroupIDTable: ~Copyable {
 
   mutating func set(_ id: Int, to group: Pointer<Group>) { words[id] = UInt64(group.address) }
 
-  /// Ids above 0 only: 0 is the root group's for ever.
+  /// Ids above 0 only: 0 is for ever the root group's, and that of the first cache of the core.
   mutating func free(_ id: Int) {
     words[id] = UInt64(firstFree) << 1 | 1
     firstFree = id
@@ -129,7 +126,7 @@ struct GroupIDTable: ~Copyable {
     return Pointer(address: UInt(words[id]))
   }
 
-  /// Gives the memory of the ids back if the root group's is the only one in use.
+  /// Gives the memory of the ids back if the first is the only one in use.
   mutating func trim() {
     guard inUse == 1, end > Self.step else { return }
     // Where the kernel refuses, the words are written again before they are read.

@@ -126,7 +126,7 @@ extension Pointer where Pointee == Cache {
   }
 
   /// Under the lock: brings the root's running sum up to date.
-  func countObjects(since before: UInt32) {
+  func countObjects(since before: UInt64) {
     let delta = Int(pointee.objectsInUse) - Int(before)
     if delta != 0 { pointee.root.add(delta, to: RootCache.Sum.objectsInUse) }
   }

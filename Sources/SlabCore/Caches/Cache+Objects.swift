@@ -77,11 +77,21 @@ extension Pointer where Pointee == Cache {
   private var emptySlabsToKeep: UInt32 {
     // Of an active cache the group does not change: only deactivated ones are reparented.
     guard state == .active, pointee.group?.isOnline ?? true else { return 0 }
+    if keepsItsSlabs { return .max }
     return UInt32(clamping: pointee.root.pointee.minPartial.load(ordering: .relaxed))
+  }
+
+  /// Whether slabs of the cache never go back to the pages. Those of the roots' descriptors: whoever
+  /// allocates in the root group may come to the descriptor of a root that has been released (see
+  /// `likelyChild`), and reads there which root it is. It never is the one that is looked for, as long as the
+  /// memory is a root's, or was one's.
+  private var keepsItsSlabs: Bool {
+    pointee.allocator.pointee.rootCaches.map { $0.cache == self } ?? false
   }
 
   /// Takes every empty slab out. O(slabs on the partial list).
   func detachEmptySlabs(to chain: inout SlabChain) {
+    guard !keepsItsSlabs else { return }
     // Empty slabs stand at the end, but a slab taken from there and emptied again is listed anew.
     var slab = pointee.partialLast
     while let candidate = slab, pointee.emptyCount > 0 {
@@ -95,7 +105,7 @@ extension Pointer where Pointee == Cache {
 
   /// The slab leaves the cache's books, but not `slabCount`: see `release`.
   private func detach(_ slab: Pointer<Slab>, to chain: inout SlabChain) {
-    pointee.objectsTotal -= UInt32(slab.pointee.objectCount)
+    pointee.objectsTotal -= UInt64(slab.pointee.objectCount)
     pointee.units -= 1 << UInt32(slab.pointee.order)
     chain.push(slab)
     pointee.allocator.takeInHand()
@@ -117,7 +127,7 @@ extension Pointer where Pointee == Cache {
 
   /// Lists a slab that has been made. `slabCount` counts it already.
   func addSlab(_ slab: Pointer<Slab>) {
-    pointee.objectsTotal += UInt32(slab.pointee.objectCount)
+    pointee.objectsTotal += UInt64(slab.pointee.objectCount)
     pointee.units += 1 << UInt32(slab.pointee.order)
     pointee.emptyCount += 1
     listSlabFirst(slab)

@@ -46,8 +46,11 @@ extension Pointer where Pointee == Cache {
     do {
       try pointee.allocator.pointee.region.fence()
     } catch {
-      // Without a fence a sequence may still be at work in it; it stays what it was.
-      _ = pointee.words.exchange(word, mode: mode)
+      // Without a fence a sequence may still be at work in it: it stays what it was, but that nothing is
+      // put in beyond what has been set meanwhile.
+      let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
+      _ = pointee.words.exchange(
+        SheafWord(first: word.first, capacity: min(word.capacity, limit)), mode: mode)
       return false
     }
     pointee.allocator.pointee.sheafFences.add(1, ordering: .relaxed)
@@ -68,6 +71,9 @@ extension Pointer where Pointee == Cache {
     allocator.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
   }
 
+  /// Under the lock: the sheaf.
+  var sheafUnderLock: SheafWord { pointee.words.load(mode: mode) }
+
   /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody
   /// uses the cache. O(CPUs).
   var objectsInSheaf: Int {
@@ -79,7 +85,8 @@ extension Pointer where Pointee == Cache {
     for slot in 0..<allocator.pointee.region.slotCount {
       count += allocator.pointee.region.objectCount(ofSheaf: word.first, onSlot: slot)
     }
-    return count
+    // An object that moves from one CPU's sheaf to another's meanwhile is counted twice.
+    return min(count, Int(pointee.objectsInUse))
   }
 
   /// After an allocation that found the sheaf empty: fills half of it from the slabs at hand. No

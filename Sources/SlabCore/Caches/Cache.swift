@@ -38,16 +38,17 @@ package struct Cache: ~Copyable {
 
   // Line 1: the lock, and what changes under it.
   let lock = Lock()
+  // Slabs and units fit in 32 bits, since a heap has at most 2^27 units; objects do not.
   /// Slabs, with those being made and given back.
   var slabCount: UInt32 = 0
   /// Slabs on the partial list that are empty.
   var emptyCount: UInt32 = 0
-  /// Objects with users or in sheaves.
-  var objectsInUse: UInt32 = 0
-  /// Objects that all slabs can hold.
-  var objectsTotal: UInt32 = 0
   /// Memory of all slabs, in units.
   var units: UInt32 = 0
+  /// Objects with users or in sheaves.
+  var objectsInUse: UInt64 = 0
+  /// Objects that all slabs can hold.
+  var objectsTotal: UInt64 = 0
   /// Slow operations since the sheaf was opened or grew.
   var slowOperations: UInt32 = 0
   /// Class of the sheaf's block; meaningful while the sheaf is open or retired.
@@ -56,8 +57,6 @@ package struct Cache: ~Copyable {
   var partialLast: Pointer<Slab>? = nil
   /// A sheaf that has been closed and awaits the fence; the fence worker's.
   var retiredSheaf = SheafWord.closed
-  /// The next cache on the fence worker's chain, then on the destroy queue.
-  var nextInChain: Pointer<Cache>? = nil
 
   // Line 2: under the registry lock.
   /// In the list of all caches, in the root's children, and in the group's caches. Their offsets
@@ -68,6 +67,8 @@ package struct Cache: ~Copyable {
   /// Under `lock`, of a child: its slabs without a free object, so that `discard` finds them. Here, since
   /// it changes less often than what is in line 1.
   var fullFirst: Pointer<Slab>? = nil
+  /// The next cache on the fence worker's chain, then on the destroy queue.
+  var nextInChain: Pointer<Cache>? = nil
 
   init(
     root: Pointer<RootCache>, group: Pointer<Group>?, allocator: Pointer<AllocatorState>,

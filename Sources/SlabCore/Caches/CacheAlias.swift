@@ -32,6 +32,9 @@ package struct CacheReference: Sendable, Equatable {
     self.alias = alias
   }
 
+  /// Whether others may use the root as well, now or later. O(1).
+  package var isShareable: Bool { root.isShareable }
+
   /// The name that this user gave.
   package var name: CacheName { alias?.pointee.name ?? root.pointee.name }
 }

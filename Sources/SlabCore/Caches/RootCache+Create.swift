@@ -34,11 +34,13 @@ extension Allocator {
     guard unsafe constructor == nil || !options.contains(.poison) else { throw .invalidOptions }
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
-      state.pointee.registry.lock.lock()
-      defer { state.pointee.registry.lock.unlock() }
-      try unsafe initializeRoot(
-        root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
-        options: options, isSelfDescribing: false)
+      try unsafe waitingForIndices { () throws(AllocatorError) in
+        state.pointee.registry.lock.lock()
+        defer { state.pointee.registry.lock.unlock() }
+        try unsafe initializeRoot(
+          root, name: name, objectSize: objectSize, geometry: geometry, constructor: constructor,
+          options: options, isSelfDescribing: false)
+      }
     } catch {
       state.pointee.rootCaches.cache.free(root.address)
       throw error
@@ -76,9 +78,12 @@ extension Allocator {
   ) throws(AllocatorError) {
     // The core's names are its own: no user can have them.
     guard kind != .user || !hasRoot(named: name) else { throw .nameInUse }
-    guard let index = state.pointee.registry.takeRootIndex() else { throw .tooMany }
+    guard let index = state.pointee.registry.rootIndices.take() else {
+      guard state.pointee.registry.rootIndices.isFull else { throw .outOfMemory }
+      throw .tooManyCaches(limit: state.pointee.registry.rootIndices.limit)
+    }
     guard let sums = takeSums() else {
-      state.pointee.registry.freeRootIndex(index)
+      state.pointee.registry.rootIndices.free(index)
       throw .outOfMemory
     }
     // SAFETY: the memory is ours, aligned to 64 and large enough.
@@ -153,8 +158,8 @@ extension Allocator {
   }
 
   /// Sets the most objects that a sheaf of this root and its children may hold; 0 for no sheaves.
-  /// Closes every sheaf that is larger: O(children) under the registry lock, and a fence for each
-  /// of them.
+  /// Closes every sheaf that is larger: O(children), with a fence for each that is closed, under the
+  /// lock of that cache alone.
   package func setSheafCapacity(
     _ capacity: Int, of root: Pointer<RootCache>
   ) throws(AllocatorError) {
@@ -162,23 +167,37 @@ extension Allocator {
     guard capacity >= 0, capacity <= (root.pointee.isPoisoned ? 0 : largest) else {
       throw .invalidLimit
     }
-    root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
     state.pointee.registry.lock.lock()
-    closeSheaf(of: root.cache, above: capacity)
-    let children = root.children
-    var node = children.successor(in: children)
-    while let current = node {
-      node = current.successor(in: children)
-      closeSheaf(of: Pointer<Cache>(siblingNode: current), above: capacity)
+    defer { state.pointee.registry.lock.unlock() }
+    // Before the walk: who opens a sheaf reads it under the cache's lock, which the walk takes. Either the
+    // walk finds that sheaf, or its opener finds this. A child that is linked later begins without one.
+    root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
+    closeSheafUnlocking(of: root.cache, above: capacity)
+    // The cursor stands on this thread's stack.
+    state.takeInHand()
+    withCursor(in: root.children) { cursor in
+      while let node = cursor.advance(in: root.children) {
+        closeSheafUnlocking(of: Pointer<Cache>(siblingNode: node), above: capacity)
+      }
     }
-    state.pointee.registry.lock.unlock()
+    state.putDown()
   }
 
-  private func closeSheaf(of cache: Pointer<Cache>, above capacity: Int) {
-    let mode = state.pointee.region.mode
-    guard cache.state == .active, cache.words.pointee.load(mode: mode).capacity > capacity else {
+  /// Under the registry lock, which it gives up for the fence: an active cache stays while its lock is
+  /// held, since it is deactivated under that.
+  private func closeSheafUnlocking(of cache: Pointer<Cache>, above capacity: Int) {
+    cache.pointee.lock.lock()
+    guard cache.state == .active, cache.sheafUnderLock.capacity > capacity else {
+      cache.pointee.lock.unlock()
       return
     }
-    cache.shrink()
+    state.pointee.registry.lock.unlock()
+    var chain = SlabChain()
+    let before = cache.pointee.objectsInUse
+    cache.closeSheaf(emptied: &chain)
+    cache.countObjects(since: before)
+    cache.pointee.lock.unlock()
+    cache.release(chain)
+    state.pointee.registry.lock.lock()
   }
 }

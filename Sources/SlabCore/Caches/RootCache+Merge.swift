@@ -12,9 +12,15 @@ extension CacheOptions {
 }
 
 extension Pointer where Pointee == RootCache {
+  /// Whether it may have several users, as far as its options go.
+  var isShareable: Bool {
+    unsafe pointee.cache.allocator.pointee.configuration.mergesCaches
+      && pointee.options.allowMerging(constructor: pointee.constructor)
+  }
+
   /// Under the registry lock: whether the root may get another user.
   private var isMergeable: Bool {
-    unsafe pointee.kind == .user && !pointee.isDestroying
+    unsafe pointee.kind == .user && !pointee.isDestroying && pointee.usersEnding == 0
       && pointee.options.allowMerging(constructor: pointee.constructor)
   }
 
@@ -59,8 +65,10 @@ extension Allocator {
       throw error
     }
     do throws(AllocatorError) {
-      let other = try joinOrMake(
-        root, alias: alias, name: name, objectSize: objectSize, geometry: geometry)
+      let other = try waitingForIndices { () throws(AllocatorError) in
+        try joinOrMake(
+          root, alias: alias, name: name, objectSize: objectSize, geometry: geometry)
+      }
       if let other {
         state.pointee.rootCaches.cache.free(root.address)
         return CacheReference(root: other, alias: alias)
@@ -116,19 +124,18 @@ extension Allocator {
     try destroy(CacheReference(root: root))
   }
 
-  /// For `destroy`: ends one user's share of a root. If he is the last one and there is no live
-  /// object, true, and the registry lock is held: the root is his to end. If there are others, false:
-  /// his name is free, and that was all. Waits as `destroy` does.
+  /// For `destroy`: ends one user's share of a root. If it is the last one and there is no live object,
+  /// true, and the registry lock is held: the root is the caller's to end. If there are others, false: the
+  /// user's name is free, and that was all. Waits as `destroy` does.
   func lockToEnd(_ reference: CacheReference) throws(AllocatorError) -> Bool {
-    while true {
-      guard let aliases = try leaveUnlessLast(reference) else { return false }
-      let live = try liveObjects(of: reference.root)
-      if try lockToEnd(reference, live: live, countedSince: aliases) { return true }
-    }
+    guard try !leaveUnlessLast(reference) else { return false }
+    try lockToEnd(reference, live: try liveObjects(of: reference.root))
+    return true
   }
 
-  /// `nil` if the user was not the last and is gone now; else how many aliases there ever were.
-  func leaveUnlessLast(_ reference: CacheReference) throws(AllocatorError) -> Int? {
+  /// Whether the user was not the last, and has left. If it is the last, nobody joins from here on, until
+  /// `lockToEnd` has decided: what is counted meanwhile is this user's, and is counted once.
+  func leaveUnlessLast(_ reference: CacheReference) throws(AllocatorError) -> Bool {
     let root = reference.root
     state.pointee.registry.lock.lock()
     guard !root.pointee.isDestroying else {
@@ -137,37 +144,34 @@ extension Allocator {
     }
     guard !root.isLastUser(reference) else {
       defer { state.pointee.registry.lock.unlock() }
-      return state.pointee.registry.aliasesCreated
+      root.pointee.usersEnding += 1
+      return false
     }
     root.removeUser(reference)
     if reference.alias != nil { state.pointee.registry.aliasesDropped += 1 }
     state.pointee.registry.lock.unlock()
     freeAlias(of: reference)
-    return nil
+    return true
   }
 
-  /// Whether the user is still the last, and there are no live objects: then the lock stays held.
-  /// False if somebody may have joined since: then what was counted may be his.
-  func lockToEnd(
-    _ reference: CacheReference, live: Int, countedSince aliases: Int
-  ) throws(AllocatorError) -> Bool {
+  /// For the last user, with the number of its live objects: if there is none, the lock stays held, and
+  /// the root is the caller's to end. Else it throws, and the root can be joined again.
+  func lockToEnd(_ reference: CacheReference, live: Int) throws(AllocatorError) {
     let root = reference.root
     state.pointee.registry.lock.lock()
-    guard aliases == state.pointee.registry.aliasesCreated else {
+    guard !root.pointee.isDestroying else {
       state.pointee.registry.lock.unlock()
-      return false
+      throw .cacheDestroyed
     }
-    guard !root.pointee.isDestroying, live == 0 else {
-      let error: AllocatorError =
-        root.pointee.isDestroying ? .cacheDestroyed : .cacheBusy(objects: live)
+    root.pointee.usersEnding -= 1
+    guard live == 0 else {
       state.pointee.registry.lock.unlock()
-      throw error
+      throw .cacheBusy(objects: live)
     }
     if reference.alias != nil {
       root.pointee.oldestAlias = nil
       state.pointee.registry.aliasesDropped += 1
     }
-    return true
   }
 
   /// Without the lock, when the user is in no book any more.

@@ -26,6 +26,9 @@ package struct RootCache: ~Copyable {
   /// 8 * the index, which is dense and reused: groups find their child by it.
   @usableFromInline let tableOffset: UInt
   let geometry: SlabGeometry
+  /// Users who have begun to end it as its last ones, and whose objects are being counted: nobody joins
+  /// meanwhile. Under the registry lock; here to fill a word.
+  var usersEnding: UInt32 = 0
   /// As requested, in bytes: the most that a user did.
   let largestObject: Atomic<Int>
   let constructor: Constructor?

@@ -124,25 +124,33 @@ extension Allocator {
       objectSize: bytes, alignment: min(bytes & -bytes, SlabGeometry.largestAlignment),
       cacheAligned: false, processorCount: SystemCall.possibleProcessorCount)
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
-    state.pointee.registry.lock.lock()
-    let other = Pointer<RootCache>(
-      address: state.pointee.sizeClasses.roots[index].load(ordering: .relaxed))
-    var failure: AllocatorError?
-    if other == nil {
-      do throws(AllocatorError) {
-        try unsafe initializeRoot(
-          root, name: CacheName(sizeClass: bytes), objectSize: bytes, geometry: geometry,
-          constructor: nil, kind: .sizeClass, isSelfDescribing: false)
-        // Releasing: pairs with the acquiring load in `rootCache(ofSizeClass:)`.
-        state.pointee.sizeClasses.roots[index].store(root.address, ordering: .releasing)
-      } catch {
-        failure = error
+    do throws(AllocatorError) {
+      let made = try waitingForIndices { () throws(AllocatorError) in
+        try enterSizeClass(index, root: root, geometry: geometry)
       }
+      if made != root { state.pointee.rootCaches.cache.free(root.address) }
+      return made
+    } catch {
+      state.pointee.rootCaches.cache.free(root.address)
+      throw error
     }
-    state.pointee.registry.lock.unlock()
-    if other != nil || failure != nil { state.pointee.rootCaches.cache.free(root.address) }
-    if let failure { throw failure }
-    return other ?? root
+  }
+
+  /// The root of a class, which is this one unless another thread's has come first. Takes the registry lock.
+  private func enterSizeClass(
+    _ index: Int, root: Pointer<RootCache>, geometry: SlabGeometry
+  ) throws(AllocatorError) -> Pointer<RootCache> {
+    state.pointee.registry.lock.lock()
+    defer { state.pointee.registry.lock.unlock() }
+    let other = state.pointee.sizeClasses.roots[index].load(ordering: .relaxed)
+    if let other = Pointer<RootCache>(address: other) { return other }
+    let bytes = SizeClasses.sizes[index]
+    try unsafe initializeRoot(
+      root, name: CacheName(sizeClass: bytes), objectSize: bytes, geometry: geometry,
+      constructor: nil, kind: .sizeClass, isSelfDescribing: false)
+    // Releasing: pairs with the acquiring load in `rootCache(ofSizeClass:)`.
+    state.pointee.sizeClasses.roots[index].store(root.address, ordering: .releasing)
+    return root
   }
 }
 

@@ -80,7 +80,11 @@ extension Allocator {
   /// Under the registry lock: an id, if a group can be made.
   private func takeGroupID(below parent: Pointer<Group>) throws(AllocatorError) -> Int {
     guard parent.isOnline, !parent.pointee.isClosing else { throw .groupOffline }
-    guard let id = state.pointee.registry.groupIDs.take() else { throw .tooMany }
+    guard let id = state.pointee.registry.groupIDs.take() else {
+      // An id is free again as soon as its group is offline: nobody's is on its way back.
+      guard state.pointee.registry.groupIDs.isFull else { throw .outOfMemory }
+      throw .tooManyGroups(limit: state.pointee.registry.groupIDs.limit)
+    }
     return id
   }
 

@@ -9,8 +9,8 @@
 //
 // A child of root r is in the first fitting slot from index(r) & mask on. Slots are written under
 // the registry lock. The first table of 8 slots is part of the group's descriptor; larger ones are
-// objects of the core's, and a reader may still use an old one while it holds a handle: so old
-// tables are chained behind the new one and go away with the group.
+// objects of the core's, or runs of pages, and a reader may still use an old one while it holds a handle: so
+// old tables are chained behind the new one and go away with the group.
 
 public import SlabPlatform
 public import Synchronization
@@ -33,14 +33,21 @@ extension Pointer where Pointee == Group {
 
   /// The child of a root. O(1) expected.
   func child(of root: Pointer<RootCache>) -> Pointer<Cache>? {
+    slot(of: root).map { Pointer<Cache>(nonzeroAddress: UInt(AtomicWord(at: $0).load())) }
+  }
+
+  /// Address of the slot with a root's child.
+  private func slot(of root: Pointer<RootCache>) -> UInt? {
     let table = pointee.table.load(ordering: .acquiring)
     let mask = Int(Words(at: table)[0]) / 8
     var index = root.pointee.index & mask
     for _ in 0...mask {
-      let slot = AtomicWord(at: table + 8 + UInt(index) * 8).load()
-      if slot == vacant { return nil }
-      let child = Pointer<Cache>(nonzeroAddress: UInt(slot))
-      if slot != tombstone, child.pointee.root == root { return child }
+      let slot = table + 8 + UInt(index) * 8
+      let word = AtomicWord(at: slot).load()
+      if word == vacant { return nil }
+      if word != tombstone, Pointer<Cache>(nonzeroAddress: UInt(word)).pointee.root == root {
+        return slot
+      }
       index = (index + 1) & mask
     }
     return nil
@@ -95,7 +102,7 @@ extension Pointer where Pointee == Group {
     let old = pointee.table.load(ordering: .relaxed)
     let oldSlots = Int(Words(at: old)[0]) / 8 + 1
     let slots = oldSlots * 2
-    let table = try pointee.allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
+    let table = try allocateTable(slots: slots)
     let words = Words(at: table)
     words[0] = UInt64(slots - 1) * 8
     for index in 1...slots { words[index] = vacant }
@@ -116,13 +123,40 @@ extension Pointer where Pointee == Group {
 
   private static func tableBytes(slots: Int) -> Int { (slots + 2) * 8 }
 
-  /// Under the registry lock: takes one child out, when its root is destroyed.
-  func unpublish(_ child: Pointer<Cache>) {
-    let table = pointee.table.load(ordering: .relaxed)
-    let slots = Int(Words(at: table)[0]) / 8 + 1
-    for index in 1...slots where Words(at: table)[index] == UInt64(child.address) {
-      AtomicWord(at: table + UInt(index) * 8).store(tombstone)
+  /// log2 of the units of a table that is a run of pages: one that is larger than any object of the core's.
+  /// The rest of the run, nearly half, is not touched.
+  private static func runOrder(slots: Int) -> Int? {
+    let sizes = AllocatorState.generalSizes
+    guard tableBytes(slots: slots) > sizes[sizes.count - 1] else { return nil }
+    var order = UnitMap.pageOrder
+    while UnitMap.unitBytes << order < tableBytes(slots: slots) { order += 1 }
+    return order
+  }
+
+  /// Charged to nobody.
+  private func allocateTable(slots: Int) throws(AllocatorError) -> UInt {
+    let allocator = pointee.allocator
+    guard let order = Self.runOrder(slots: slots) else {
+      return try allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
     }
+    guard let unit = allocator.pages.allocate(order: order) else { throw .outOfMemory }
+    return allocator.pointee.pages.map.address(ofUnit: unit)
+  }
+
+  private func freeTable(_ table: UInt, slots: Int) {
+    let allocator = pointee.allocator
+    guard let order = Self.runOrder(slots: slots) else { return allocator.freeInternal(table) }
+    allocator.pages.free(unit: allocator.pointee.pages.map.unit(of: table), order: order)
+  }
+
+  /// Under the registry lock: takes one child out, when its root is destroyed. O(1) expected.
+  func unpublish(_ child: Pointer<Cache>) {
+    guard let slot = slot(of: child.pointee.root),
+      AtomicWord(at: slot).load() == UInt64(child.address)
+    else {
+      return
+    }
+    AtomicWord(at: slot).store(tombstone)
   }
 
   /// Under the registry lock: makes the table empty for new lookups. O(1).
@@ -138,7 +172,7 @@ extension Pointer where Pointee == Group {
     while table != inlineTable {
       let slots = Int(Words(at: table)[0]) / 8 + 1
       let older = UInt(Words(at: table)[1 + slots])
-      pointee.allocator.freeInternal(table)
+      freeTable(table, slots: slots)
       table = older
     }
   }

@@ -61,10 +61,7 @@ package struct Group: ~Copyable {
   /// Child groups whose caches are on their way to this one.
   var reparentingChildGroupCount: UInt32 = 0
   /// Used slots of the table, tombstones included.
-  var usedSlots: UInt16 = 0
-  let endings: EndingPolicy
-  /// Whether it is on the stack of changed groups; not under the lock.
-  let isChanged = Atomic<Bool>(false)
+  var usedSlots: UInt32 = 0
   /// Groups at and below this one whose end is under way: see Group+Endings.swift.
   var endingCount: UInt32 = 0
   /// The next group on the offline batch.
@@ -91,8 +88,12 @@ package struct Group: ~Copyable {
   var isDiscarding = false
   /// Those who want to know of changes.
   let watchers = Atomic<UInt32>(0)
-  /// Its places on that stack and in the hand of who took it off: they keep the descriptor.
-  let changeHolds = Atomic<UInt32>(0)
+  /// Whether it is on the stack of changed groups; not under the lock.
+  let isChanged = Atomic<Bool>(false)
+  /// Its place on that stack, and the one in the hand of the thread that took it off: they keep the
+  /// descriptor.
+  let changeHolds = Atomic<UInt8>(0)
+  let endings: EndingPolicy
   var nextChanged: Pointer<Group>? = nil
   /// Bytes up to which it is spared while others have something to give.
   package let low = Atomic<Int>(0)

@@ -88,7 +88,8 @@ extension Allocator {
     figures.aliasesCreated = state.pointee.registry.aliasesCreated
     figures.aliasesDropped = state.pointee.registry.aliasesDropped
     let idBytes =
-      state.pointee.registry.groupIDs.usedBytes + state.pointee.registry.groupNames.usedBytes
+      state.pointee.registry.rootIndices.usedBytes + state.pointee.registry.groupIDs.usedBytes
+      + state.pointee.registry.groupNames.usedBytes
     state.pointee.registry.lock.unlock()
 
     figures.chargedBytes = rootGroup.pointee.current.load(ordering: .relaxed)

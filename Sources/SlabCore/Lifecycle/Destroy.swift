@@ -147,7 +147,7 @@ extension Pointer where Pointee == AllocatorState {
   /// Under the registry lock.
   private func releaseRoot(_ root: Pointer<RootCache>) {
     pointee.registry.rootCachesReleased += 1
-    pointee.registry.freeRootIndex(root.pointee.index)
+    pointee.registry.rootIndices.free(root.pointee.index)
     let sums = root.pointee.sums
     for slot in 0..<pointee.region.slotCount {
       zeroMemory(at: pointee.region.address(sums, onSlot: slot), bytes: 64)
@@ -155,6 +155,7 @@ extension Pointer where Pointee == AllocatorState {
     Words(at: sums)[0] = UInt64(pointee.freeSums)
     pointee.freeSums = sums
     pointee.rootCaches.cache.free(root.address)
+    pointee.lifecycle.rootIsReleased.signal()
   }
 }
 
@@ -189,14 +190,13 @@ extension Allocator {
       try? destroy(reference)
       return
     }
-    while true {
-      do throws(AllocatorError) {
-        guard let aliases = try leaveUnlessLast(reference) else { return }
-        if try lockToEnd(reference, live: 0, countedSince: aliases) { return end(reference) }
-      } catch {
-        return
-      }
+    do throws(AllocatorError) {
+      guard try !leaveUnlessLast(reference) else { return }
+      try lockToEnd(reference, live: 0)
+    } catch {
+      return
     }
+    end(reference)
   }
 
   /// Under the registry lock, which it gives up: the end of a root with its last user.

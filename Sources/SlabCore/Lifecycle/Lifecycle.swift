@@ -42,6 +42,9 @@ struct Lifecycle: ~Copyable {
   /// Signalled when some groups' endings are over: see Group+Endings.swift.
   let endingIsOver = EventCount()
 
+  /// Signalled when a root is released: whoever found all indices in use may have its.
+  let rootIsReleased = EventCount()
+
   /// One fence worker at a time: caches that it holds chained are nobody else's.
   let batchLock = Lock()
 

@@ -190,8 +190,16 @@ extension Pointer where Pointee == AllocatorState {
       return false
     }
     pointee.lifecycle.groupsToFree = group.pointee.nextInBatch
+    // Chained first: the last child of a root that is destroyed takes the root along, and the walk may
+    // stand before it.
+    var next: Pointer<Cache>?
     walkAllCaches { cache in
       guard cache.pointee.group == group else { return }
+      cache.pointee.nextInChain = next
+      next = cache
+    }
+    while let cache = next {
+      next = cache.pointee.nextInChain
       invariant(cache.state == .dying && cache.pointee.slabCount == 0, "shutdown: cache not empty")
       let root = cache.pointee.root
       hasTypeSafe = hasTypeSafe || root.pointee.isTypeSafe

@@ -267,6 +267,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.lifecycle.workers.ended.resetAfterFork()
     pointee.lifecycle.drained.resetAfterFork()
     pointee.lifecycle.endingIsOver.resetAfterFork()
+    pointee.lifecycle.rootIsReleased.resetAfterFork()
     pointee.lifecycle.shrinkerIsIdle.resetAfterFork()
     pointee.changedGroups.changed.resetAfterFork()
   }
