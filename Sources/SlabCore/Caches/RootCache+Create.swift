@@ -34,7 +34,7 @@ extension Allocator {
     guard unsafe constructor == nil || !options.contains(.poison) else { throw .invalidOptions }
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
-      try unsafe waitingForIndices { () throws(AllocatorError) in
+      try waitingForIndices { () throws(AllocatorError) in
         state.pointee.registry.lock.lock()
         defer { state.pointee.registry.lock.unlock() }
         try unsafe initializeRoot(
