@@ -33,7 +33,8 @@ extension Pointer where Pointee == Cache {
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
     letForkGoFirst()
-    if allocator.pointee.region.mode == .lockedSlots {
+    // Locked slots are tried here only, and a sequence that was restarted again.
+    if hasSheaf {
       let object = allocator.pointee.region.pop(words)
       if object != 0 { return object }
     }
@@ -55,6 +56,10 @@ extension Pointer where Pointee == Cache {
     pointee.lock.unlock()
     release(chain)
     return object
+  }
+
+  private var hasSheaf: Bool {
+    !pointee.words.load(mode: pointee.allocator.pointee.region.mode).isClosed
   }
 
   /// Why the cache allocates no more, if so. For holders of a handle.
@@ -106,7 +111,7 @@ extension Pointer where Pointee == Cache {
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
     letForkGoFirst()
-    if allocator.pointee.region.mode == .lockedSlots {
+    if hasSheaf {
       switch allocator.pointee.region.push(words, object) {
       case .done: return
       case .full: break

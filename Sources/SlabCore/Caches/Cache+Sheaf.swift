@@ -89,25 +89,39 @@ extension Pointer where Pointee == Cache {
     return min(count, Int(pointee.objectsInUse))
   }
 
+  /// Objects that move between the sheaf and the slabs at a time, by one sequence: as many addresses as
+  /// the language puts on the stack, and not on the heap, which must not be entered under the lock.
+  private static var objectsPerMove: Int { 128 }
+
   /// After an allocation that found the sheaf empty: fills half of it from the slabs at hand. No
   /// slab is made for it.
   func refillSheaf() {
     let word = pointee.words.load(mode: mode)
-    guard !word.isClosed, pointee.partialFirst != nil else { return }
-    let wanted = max(1, word.capacity / 2)
+    guard !word.isClosed else { return }
+    var wanted = max(1, word.capacity / 2)
+    while wanted > 0, pointee.partialFirst != nil {
+      let most = min(wanted, Self.objectsPerMove)
+      guard moveToSheaf(most) else { return }
+      wanted -= most
+    }
+  }
+
+  /// Moves objects from the slabs at hand to the sheaf. False if it has no room for all of them: the thread
+  /// moved to a CPU whose sheaf has less.
+  private func moveToSheaf(_ most: Int) -> Bool {
     // SAFETY: the buffer is used within its scope and its count.
-    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: wanted) { buffer in
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: Self.objectsPerMove) { buffer in
       var taken = 0
-      while taken < wanted, pointee.partialFirst != nil {
+      while taken < most, pointee.partialFirst != nil {
         unsafe buffer[taken] = takeObject()
         taken += 1
       }
       let offered = unsafe UnsafeMutableBufferPointer(rebasing: buffer[..<taken])
       let put = unsafe pointee.allocator.pointee.region.pushBatch(words, offered)
-      // The thread moved to a CPU whose sheaf has less room.
       var unused = SlabChain()
       for index in put..<taken { unsafe putObject(offered[index], emptied: &unused) }
       unused.relist(in: self)
+      return put == taken
     }
   }
 
@@ -115,11 +129,17 @@ extension Pointer where Pointee == Cache {
   func flushHalfSheaf(emptied chain: inout SlabChain) {
     let word = pointee.words.load(mode: mode)
     guard !word.isClosed else { return }
+    var wanted = max(1, word.capacity / 2)
     // SAFETY: the buffer is used within its scope and its count.
-    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: max(1, word.capacity / 2)) {
-      buffer in
-      let taken = unsafe pointee.allocator.pointee.region.popBatch(words, into: buffer)
-      for index in 0..<taken { unsafe putObject(buffer[index], emptied: &chain) }
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: Self.objectsPerMove) { buffer in
+      while wanted > 0 {
+        let room = unsafe UnsafeMutableBufferPointer(
+          rebasing: buffer[..<min(wanted, Self.objectsPerMove)])
+        let taken = unsafe pointee.allocator.pointee.region.popBatch(words, into: room)
+        for index in 0..<taken { unsafe putObject(room[index], emptied: &chain) }
+        guard taken == room.count else { return }
+        wanted -= taken
+      }
     }
   }
 }

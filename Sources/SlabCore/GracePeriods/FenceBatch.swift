@@ -14,54 +14,69 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension Pointer where Pointee == AllocatorState {
-  /// Does one batch, if there is one and nobody else is at it. True if there was something to do.
+  /// Does one batch, if there is one and nobody else is at it. True if there was something to do, and it
+  /// could be done. Where the fence fails (membarrier can run out of memory, or be refused) nothing may be
+  /// drained: the closed batch is kept, and tried again by the next look, so that nobody holds a lock
+  /// meanwhile that fork needs.
   func runFenceBatch() -> Bool {
     guard pointee.lifecycle.batchLock.tryLock() else { return false }
     defer { pointee.lifecycle.batchLock.unlock() }
+    guard let batch = pointee.lifecycle.unfenced ?? closeBatch() else { return false }
+    pausePoint(.beforeFence)
+    if batch.chain.needsFence {
+      do { try pointee.region.fence() } catch {
+        pointee.lifecycle.unfenced = batch
+        return false
+      }
+      pointee.lifecycle.fences.add(1, ordering: .relaxed)
+    }
+    pointee.lifecycle.unfenced = nil
+    pausePoint(.beforeDraining)
+    finish(batch.chain)
+    pausePoint(.beforeFinishingGroups)
+    finish(batch.groups)
+    noteDone(batch.rootCount)
+    return true
+  }
+
+  /// Takes the whole batch and closes its sheaves; `nil` if nothing has ended.
+  private func closeBatch() -> ClosedBatch? {
     pointee.registry.lock.lock()
     let groups = pointee.lifecycle.offlineBatch
     let roots = pointee.lifecycle.rootBatch
     pointee.lifecycle.offlineBatch = nil
     pointee.lifecycle.rootBatch = nil
     pointee.registry.lock.unlock()
-    guard groups != nil || roots != nil else { return false }
+    guard groups != nil || roots != nil else { return nil }
     pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
     pausePoint(.beforeClosingBatch)
 
-    var chain = DeactivationChain()
+    var batch = ClosedBatch(groups: groups)
     var group = groups
     while let current = group {
       pointee.registry.lock.lock()
-      chain.close(cachesOf: current)
+      batch.chain.close(cachesOf: current)
       pointee.registry.lock.unlock()
       group = current.pointee.nextInBatch
     }
-    var rootCount = 0
     var root = roots
     while let current = root {
-      chain.close(current, of: self)
+      batch.chain.close(current, of: self)
       root = current.pointee.nextInBatch
-      rootCount += 1
+      batch.rootCount += 1
     }
-
-    pausePoint(.beforeFence)
-    if chain.needsFence { fenceForBatch() }
-    pausePoint(.beforeDraining)
-    finish(chain)
-    pausePoint(.beforeFinishingGroups)
-    finish(groups)
-    noteDone(rootCount)
-    return true
+    return batch
   }
 
-  /// Where membarrier fails (it can run out of memory), nothing may be drained: try until it works.
-  func fenceForBatch(counted isCounted: Bool = true) {
+  /// The fence of Linux 4.10's rules, which wait for it: until it works.
+  func waitForFence(counted isCounted: Bool = true) {
     while true {
       do {
         try pointee.region.fence()
         if isCounted { pointee.lifecycle.fences.add(1, ordering: .relaxed) }
         return
       } catch {
+        checkFence()
         pauseWorker(nanoseconds: 1_000_000)
       }
     }
@@ -107,6 +122,15 @@ extension Pointer where Pointee == AllocatorState {
     if count > 0 { pointee.lifecycle.endingIsOver.signal() }
     noteDone(count)
   }
+}
+
+/// What has ended, with its sheaves closed.
+struct ClosedBatch {
+  var chain = DeactivationChain()
+  let groups: Pointer<Group>?
+  var rootCount = 0
+
+  init(groups: Pointer<Group>?) { self.groups = groups }
 }
 
 /// Caches on their way from active to deactivated, chained by `nextInChain`.
