@@ -141,6 +141,8 @@ extension Pointer where Pointee == AllocatorState {
   private func workUnderBusyLock() -> Bool {
     let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
+    // A fork that waits for the busy lock gets it before the rest, which another look does.
+    guard !ForkHandlers.isForkingSoon else { return true }
     let destroyed = runDestroyQueue()
     let released = runBarrierBatch()
     let reparented = runReparentQueue()
