@@ -72,7 +72,7 @@ extension Allocator {
     }
     var pages = PageAllocator(
       map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
-    guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
+    guard let run = pages.allocate(order: Self.bootstrapOrder, for: .nobody) else {
       region.unmap()
       rootIndices.unmap()
       groupIDs.unmap()
@@ -80,7 +80,7 @@ extension Allocator {
       heap.unmap()
       throw .outOfMemory
     }
-    state = Pointer(address: heap.map.address(ofUnit: unit) + Self.stateOffset)!
+    state = Pointer(address: heap.map.address(ofUnit: run.unit) + Self.stateOffset)!
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
@@ -164,10 +164,11 @@ extension Allocator {
     unsafe group.unsafePointer.initialize(
       to: Group(
         id: UInt32(id), parent: nil, allocator: state, max: Group.unlimited, name: 0,
-        nameCount: 0, endings: state.pointee.configuration.endings))
+        nameCount: 0, endings: state.pointee.configuration.endings, tenant: .rootGroup))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()
+    group.makeReclaimableList()
     group.makeInlineTable()
     checkOffsets(of: state.pointee.slabs.cache, group)
     state.pointee.rootGroup = group
@@ -284,6 +285,7 @@ private func checkOffsets(of cache: Pointer<Cache>, _ group: Pointer<Group>) {
     Pointer<ListNode>(of: &cache.pointee.groupNode) == cache.groupNode,
     Pointer<ListNode>(of: &root.pointee.rootNode) == root.rootNode,
     Pointer<ListNode>(of: &root.pointee.children) == root.children,
-    group.siblingNode.address == group.address + Group.siblingNodeOffset
+    group.siblingNode.address == group.address + Group.siblingNodeOffset,
+    group.hasReclaimableNodeInPlace
   else { fatal("bootstrap: unexpected layout of a descriptor") }
 }

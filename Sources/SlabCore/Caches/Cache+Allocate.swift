@@ -47,14 +47,15 @@ extension Pointer where Pointee == Cache {
       if pointee.partialFirst != nil { break }
       try addSlabUnlocking()
     }
-    var chain = SlabChain()
     let before = pointee.objectsInUse
     let object = takeObject()
     refillSheaf()
-    noteSlowOperation(emptied: &chain)
+    let grows = noteSlowOperation()
     countObjects(since: before)
+    let isNews = isNewlyIdle()
     pointee.lock.unlock()
-    release(chain)
+    if grows { growSheaf() }
+    if isNews { listGroup() }
     return object
   }
 
@@ -80,7 +81,7 @@ extension Pointer where Pointee == Cache {
       let slab = try makeSlab(afterUnits: units)
       pausePoint(.beforeAddingSlab)
       pointee.lock.lock()
-      addSlab(slab)
+      addSlab(slab, isLast: state != .active)
       pointee.allocator.putDown()
       // If the cache was deactivated meanwhile, the slab must not stay.
       if state != .active {
@@ -123,11 +124,14 @@ extension Pointer where Pointee == Cache {
     let before = pointee.objectsInUse
     flushHalfSheaf(emptied: &chain)
     putObject(object, emptied: &chain)
-    noteSlowOperation(emptied: &chain)
+    let grows = noteSlowOperation()
     countObjects(since: before)
+    let isNews = isNewlyIdle()
     pointee.lock.unlock()
     // Without a detached slab there is at least one slab left, and so nothing that could end here.
     release(chain)
+    if grows { growSheaf() }
+    if isNews { listGroup() }
   }
 
   /// Under the lock: brings the root's running sum up to date.

@@ -160,7 +160,7 @@ extension Pointer where Pointee == AllocatorState {
   private func fenceReaders(until deadline: UInt64) -> Bool {
     while true {
       do {
-        try pointee.region.fence()
+        try fence()
         return true
       } catch {
         if PerCPURegion.fenceIsLost { return false }

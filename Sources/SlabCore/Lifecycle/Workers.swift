@@ -154,15 +154,14 @@ extension Pointer where Pointee == AllocatorState {
     return true
   }
 
-  /// Does what waits for the workers, as far as no other thread is at it: for somebody who needs the
-  /// memory now. Holding no lock.
-  func helpWorkers() {
-    guard pointee.lifecycle.pending.load(ordering: .relaxed) > 0 else { return }
+  /// Does what waits for the workers at and below a group, as far as no other thread is at it: for somebody
+  /// who needs the memory now. Bounded: see `takeBatch`. Holding no lock.
+  func helpWorkers(below group: Pointer<Group>) {
+    guard pointee.lifecycle.pending.load(ordering: .relaxed) > 0, group.hasEndings else { return }
     // A busy lock, so that fork waits for us as for them.
     for index in 0..<Workers.most where pointee.lifecycle.workers.busy[index].tryLock() {
-      _ = runFenceBatch()
-      _ = runDiscardQueue()
-      _ = runDestroyQueue()
+      _ = runFenceBatch(below: group)
+      _ = runDiscardQueue(below: group)
       pointee.lifecycle.workers.busy[index].unlock()
       return
     }
