@@ -38,6 +38,13 @@ extension Pointer where Pointee == Cache {
       if object != 0 { return object }
     }
     pointee.lock.lock()
+    if keepSheaf() {
+      let object = allocator.pointee.region.pop(words)
+      if object != 0 {
+        pointee.lock.unlock()
+        return object
+      }
+    }
     while true {
       if let refused = refusal {
         pointee.lock.unlock()
@@ -54,6 +61,7 @@ extension Pointer where Pointee == Cache {
     countObjects(since: before)
     pointee.lock.unlock()
     release(chain)
+    allocator.kickForSheaves()
     return object
   }
 
@@ -115,6 +123,13 @@ extension Pointer where Pointee == Cache {
     }
     var chain = SlabChain()
     pointee.lock.lock()
+    if keepSheaf() {
+      switch allocator.pointee.region.push(words, object) {
+      case .done: return pointee.lock.unlock()
+      case .full: break
+      case .doubleFree: Self.reportDoubleFree()
+      }
+    }
     let before = pointee.objectsInUse
     flushHalfSheaf(emptied: &chain)
     putObject(object, emptied: &chain)
@@ -123,6 +138,7 @@ extension Pointer where Pointee == Cache {
     pointee.lock.unlock()
     // Without a detached slab there is at least one slab left, and so nothing that could end here.
     release(chain)
+    allocator.kickForSheaves()
   }
 
   /// Under the lock: brings the root's running sum up to date.

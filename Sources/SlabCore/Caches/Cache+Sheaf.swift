@@ -13,34 +13,52 @@ extension Pointer where Pointee == Cache {
 
   /// Counts a slow operation, and opens the sheaf or lets it grow when it is time.
   func noteSlowOperation(emptied chain: inout SlabChain) {
+    // Not beyond: a cache that is over may have more objects to be freed than the counter can hold.
+    guard state == .active else { return }
+    keepSheaf()
     pointee.slowOperations += 1
-    guard pointee.slowOperations >= Self.slowOperationsPerStep, state == .active else { return }
+    guard pointee.slowOperations >= Self.slowOperationsPerStep else { return }
     pointee.slowOperations = 0
     let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
     guard limit > 0 else { return }
+    let allocator = pointee.allocator
     let word = pointee.words.load(mode: mode)
     if word.isClosed {
-      openSheaf(ofClass: 0, limit: limit)
+      if let block = allocator.takeSheafBlock(ofClass: 0) { openSheaf(block, limit: limit) }
     } else if word.capacity < limit, Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount {
-      let grown = Int(pointee.sheafClass) + 1
-      if closeSheaf(emptied: &chain) { openSheaf(ofClass: grown, limit: limit) }
+      // First, so that where there is none the cache keeps the sheaf that it has.
+      guard let block = allocator.takeSheafBlock(ofClass: Int(pointee.sheafClass) + 1) else {
+        return
+      }
+      if closeSheaf(emptied: &chain) {
+        openSheaf(block, limit: limit)
+      } else {
+        allocator.region.freeSheaf(block.first, ofClass: block.index)
+      }
     }
   }
 
-  private func openSheaf(ofClass index: Int, limit: Int) {
-    // Where the region is full the cache goes on under its lock.
-    guard let first = pointee.allocator.region.allocateSheaf(ofClass: index) else {
-      return
-    }
-    pointee.sheafClass = UInt32(index)
-    let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: index))
-    _ = pointee.words.exchange(SheafWord(first: first, capacity: capacity), mode: mode)
+  private func openSheaf(_ block: SheafBlock, limit: Int) {
+    pointee.sheafClass = UInt32(block.index)
+    let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: block.index))
+    _ = pointee.words.exchange(SheafWord(first: block.first, capacity: capacity), mode: mode)
+  }
+
+  /// Under the lock: whoever works in the cache uses its sheaf, which is not taken back then (see
+  /// ColdSheaves.swift). Whether it was on its way.
+  @discardableResult
+  func keepSheaf() -> Bool {
+    guard !pointee.retiredSheaf.isClosed, state == .active else { return false }
+    _ = pointee.words.exchange(pointee.retiredSheaf, mode: mode)
+    pointee.retiredSheaf = .closed
+    return true
   }
 
   /// Closes the sheaf, fences and drains it: nothing of the cache is on any CPU afterwards, until
   /// it warms up again. False, with the sheaf as it was, if the fence failed.
   @discardableResult
   func closeSheaf(emptied chain: inout SlabChain) -> Bool {
+    keepSheaf()
     let word = pointee.words.exchange(.closed, mode: mode)
     guard !word.isClosed else { return true }
     do {
@@ -71,14 +89,16 @@ extension Pointer where Pointee == Cache {
     allocator.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
   }
 
-  /// Under the lock: the sheaf.
-  var sheafUnderLock: SheafWord { pointee.words.load(mode: mode) }
+  /// Under the lock: the sheaf, open or not any more.
+  var sheafUnderLock: SheafWord {
+    let open = pointee.words.load(mode: mode)
+    return open.isClosed ? pointee.retiredSheaf : open
+  }
 
   /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody
   /// uses the cache. O(CPUs).
   var objectsInSheaf: Int {
-    let open = pointee.words.load(mode: mode)
-    let word = open.isClosed ? pointee.retiredSheaf : open
+    let word = sheafUnderLock
     guard !word.isClosed else { return 0 }
     let allocator = pointee.allocator
     var count = 0

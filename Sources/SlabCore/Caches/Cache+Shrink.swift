@@ -48,7 +48,6 @@ extension Pointer where Pointee == Cache {
   fileprivate var hasSomethingToReclaim: Bool {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
-    let mode = pointee.allocator.pointee.region.mode
-    return pointee.emptyCount > 0 || !words.pointee.load(mode: mode).isClosed
+    return pointee.emptyCount > 0 || !sheafUnderLock.isClosed
   }
 }

@@ -55,7 +55,8 @@ package struct Cache: ~Copyable {
   var sheafClass: UInt32 = 0
   var partialFirst: Pointer<Slab>? = nil
   var partialLast: Pointer<Slab>? = nil
-  /// A sheaf that has been closed and awaits the fence; the fence worker's.
+  /// A sheaf that has been closed: the fence worker's, until the fence; in an active cache the one that will
+  /// be taken back if nobody uses it. See ColdSheaves.swift.
   var retiredSheaf = SheafWord.closed
 
   // Line 2: under the registry lock.

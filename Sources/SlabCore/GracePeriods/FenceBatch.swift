@@ -166,7 +166,9 @@ extension Pointer where Pointee == Cache {
     guard state == .active else { return false }
     moveState(to: .deactivating)
     let mode = pointee.allocator.pointee.region.mode
-    pointee.retiredSheaf = words.pointee.exchange(.closed, mode: mode)
+    let open = words.pointee.exchange(.closed, mode: mode)
+    // Otherwise it has none, or one that is closed to be taken back.
+    if !open.isClosed { pointee.retiredSheaf = open }
     return true
   }
 

@@ -33,7 +33,7 @@ extension Pointer where Pointee == PerCPURegion {
     let free = pointee.freeSheaves[index]
     if free != 0 {
       pointee.freeSheaves[index] = UInt(Words(at: free)[1])
-      pointee.liveSheaves += 1
+      noteTaken(ofClass: index)
       return free
     }
     let start = pointee.sheavesEnd
@@ -51,8 +51,13 @@ extension Pointer where Pointee == PerCPURegion {
       pointee.sheavesCommitted += PerCPURegion.commitStep
     }
     pointee.sheavesEnd = end
-    pointee.liveSheaves += 1
+    noteTaken(ofClass: index)
     return pointee.base + start
+  }
+
+  private func noteTaken(ofClass index: Int) {
+    pointee.liveSheaves += 1
+    pointee.liveSheafBytes += PerCPURegion.sheafBytes(ofClass: index)
   }
 
   /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
@@ -63,6 +68,7 @@ extension Pointer where Pointee == PerCPURegion {
     Words(at: first)[1] = UInt64(pointee.freeSheaves[index])
     pointee.freeSheaves[index] = first
     pointee.liveSheaves -= 1
+    pointee.liveSheafBytes -= PerCPURegion.sheafBytes(ofClass: index)
   }
 
   /// Gives the memory of the sheaves back if none is in use; the bytes of address space given.
