@@ -128,9 +128,7 @@ extension Allocator {
     figures.workerThreadsPeak = lifecycle.pointee.workers.peak
     lifecycle.pointee.workers.lock.unlock()
     figures.sheafFences = state.pointee.sheafFences.load(ordering: .relaxed)
-    state.pointee.region.lock.lock()
-    figures.sheafBytes = state.pointee.region.liveSheafBytes
-    state.pointee.region.lock.unlock()
+    figures.sheafBytes = state.region.sheafBytes
     figures.sheafBytesLimit = PerCPURegion.sheafBytesLimit
     figures.sheafRefusals = state.pointee.coldSheaves.refusals.load(ordering: .relaxed)
     figures.sheavesTakenBack = state.pointee.coldSheaves.takenBack.load(ordering: .relaxed)

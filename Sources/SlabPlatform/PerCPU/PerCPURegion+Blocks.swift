@@ -24,6 +24,13 @@ extension Pointer where Pointee == PerCPURegion {
       * (pages(pointee.countersEnd) + pages(pointee.sheavesEnd - PerCPURegion.sheavesStart))
   }
 
+  /// Bytes on each slot of the blocks of sheaves that are in use.
+  package var sheafBytes: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return pointee.liveSheafBytes
+  }
+
   // MARK: - Sheaf blocks
 
   /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.

@@ -32,7 +32,7 @@ package struct PerCPURegion: ~Copyable {
   /// Sheaf blocks that are in use.
   package internal(set) var liveSheaves = 0
   /// Their bytes on each slot.
-  package internal(set) var liveSheafBytes = 0
+  var liveSheafBytes = 0
 
   static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
   static var sheavesStart: UInt { 8 << 20 }
