@@ -62,7 +62,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
 
   #if DEBUG
     /// A process that ends while a thread stands at a hop ends like any other.
-    @Test(arguments: PausePoint.allCases) func theProcessEnds(at hop: PausePoint) async {
+    @Test(arguments: PausePoint.hops) func theProcessEnds(at hop: PausePoint) async {
       await #expect(processExitsWith: .exitCode(7)) { [hop = hop.rawValue as UInt64] in
         let hop = PausePoint(rawValue: hop)!
         let allocator = try Allocator()
@@ -73,7 +73,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
 
     /// A fork while a thread stands at a hop: it waits for what must not be halfway in the child, whose
     /// allocator is whole and ends what is left. The parent goes on.
-    @Test(.enabled(if: !isSanitized), arguments: PausePoint.allCases)
+    @Test(.enabled(if: !isSanitized), arguments: PausePoint.hops)
     func theProcessForks(at hop: PausePoint) async {
       await #expect(processExitsWith: .success) { [hop = hop.rawValue as UInt64] in
         let hop = PausePoint(rawValue: hop)!

@@ -12,7 +12,7 @@ import Testing
 
 #if DEBUG
   @Suite(.inTurn) struct InterleavingTests {
-    @Test(arguments: PausePoint.allCases)
+    @Test(arguments: PausePoint.hops)
     func everyHopAgainstEveryAction(hop: PausePoint) async {
       await #expect(processExitsWith: .success) { [hop = hop.rawValue as UInt64] in
         let hop = PausePoint(rawValue: hop)!

@@ -8,6 +8,17 @@ import Testing
 @testable import SlabCore
 
 #if DEBUG
+  extension PausePoint {
+    /// Those at which anything may be done: nobody waits for who stands there.
+    static let hops = allCases.filter { !inTheMiddle.contains($0) }
+
+    private static let inTheMiddle: Set<PausePoint> = [
+      .beforeAddingCharge, .beforeUncharging, .afterEntraining, .beforeCookie,
+      .beforeFreeingDeferred, .beforeFlushing, .beforeSleeping, .beforeSleepingWithoutCallbacks,
+      .beforeFreeingDescriptors,
+    ]
+  }
+
   /// What happens while a thread stands at a hop.
   enum Action: CaseIterable {
     case nothing, freeObjects, releaseGroup, useTheRoots, destroyRoots, readSlabinfo

@@ -32,6 +32,41 @@ func eventually(within nanoseconds: UInt64 = 20_000_000_000, _ condition: () -> 
   return false
 }
 
+/// A thread that may have to wait for another one.
+final class HeldUpThread: Sendable {
+  private let shared: Words
+  private let thread: TestThread
+
+  /// What it shares with who looks at it, without a lock: then it sleeps nowhere but in its body.
+  private final class Words: Sendable {
+    let threadID = Atomic<Int>(0)
+    let isOver = Atomic<Bool>(false)
+  }
+
+  init(_ body: @escaping @Sendable () -> Void) {
+    let shared = Words()
+    self.shared = shared
+    thread = TestThread {
+      shared.threadID.store(SlabTestSupport.threadID(), ordering: .releasing)
+      body()
+      shared.isOver.store(true, ordering: .releasing)
+    }
+  }
+
+  var isOver: Bool { shared.isOver.load(ordering: .acquiring) }
+
+  /// Whether it waits for something; false if its body is over. Waits for one of the two.
+  func waits() -> Bool {
+    let waitsOrIsOver = eventually {
+      let threadID = shared.threadID.load(ordering: .acquiring)
+      return isOver || threadID != 0 && isAsleep(threadID: threadID)
+    }
+    return waitsOrIsOver && !isOver
+  }
+
+  func join() { thread.join() }
+}
+
 /// A value that threads share under the allocator's own lock: it is taken by compare-and-swap in
 /// user space, so that ThreadSanitizer sees it.
 final class Shared<Value>: @unchecked Sendable {

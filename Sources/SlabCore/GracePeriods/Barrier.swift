@@ -82,7 +82,9 @@ extension Pointer where Pointee == AllocatorState {
       // Raised first: the head may have run before the call returns.
       pointee.callbacks.barrier.outstanding.add(1, ordering: .relaxed)
       unsafe queue.pointee.barrier.function = runBarrierCallback
-      if !queue.entrainBarrier() {
+      if queue.entrainBarrier() {
+        pausePoint(.afterEntraining)
+      } else {
         pointee.callbacks.barrier.outstanding.subtract(1, ordering: .relaxed)
       }
     }

@@ -111,6 +111,7 @@ extension Pointer where Pointee == CallbackQueue {
     defer { pointee.lock.unlock() }
     if pointee.waiting.first == nil {
       guard moveIncoming() else { return 0 }
+      pausePoint(.beforeCookie)
       // After the move: the grace period must begin after every callback was queued.
       pointee.cookie = pointee.allocator.gracePeriodSnapshot()
     }

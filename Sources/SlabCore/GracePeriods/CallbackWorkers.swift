@@ -178,6 +178,7 @@ extension Pointer where Pointee == AllocatorState {
 
   private func sleepUntilKicked(_ index: Int) {
     let ticket = pointee.callbacks.workers.wake.prepare()
+    pausePoint(.beforeSleepingWithoutCallbacks)
     // Announced before the last look, as `push` puts in before it looks at this.
     pointee.callbacks.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
     if hasCallbacks(for: index)

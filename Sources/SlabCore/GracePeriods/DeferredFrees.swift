@@ -95,6 +95,7 @@ extension Pointer where Pointee == AllocatorState {
       // Partner: the acquiring load of `objectCount`. Who counts an object as free has seen that it is
       // not deferred any more; without it, it would be taken off the live ones twice.
       atomicMemoryFence(ordering: .releasing)
+      pausePoint(.beforeFreeingDeferred)
       unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
       start = end
     }
@@ -240,6 +241,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.callbacks.deferred.isMoving.store(true, ordering: .sequentiallyConsistent)
     // Before the sheaf is closed: who pushes after this sets it again.
     pointee.callbacks.deferred.isUsed.store(false, ordering: .sequentiallyConsistent)
+    pausePoint(.beforeFlushing)
     defer { pointee.callbacks.deferred.isMoving.store(false, ordering: .sequentiallyConsistent) }
     guard pointee.callbacks.deferred.isOpen else { return true }
     let mode = pointee.region.mode

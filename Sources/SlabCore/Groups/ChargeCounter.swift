@@ -37,6 +37,7 @@ package struct ChargeCounter: ~Copyable {
       guard current & Self.closed == 0, bytes <= max.load(ordering: .relaxed) - current else {
         return nil
       }
+      pausePoint(.beforeAddingCharge)
       // The counters guard no memory; the pages come from the page lock. Sequentially consistent for
       // `setMax`, which stores the limit and then looks here: one of the two sees the other.
       let (done, now) = word.compareExchange(

@@ -58,6 +58,7 @@ extension Pointer where Pointee == Cache {
   /// lock keeps that group from being released, and its charges from moving on.
   private var charged: Pointer<Group> {
     let group = pointee.group!
+    pausePoint(.beforeUncharging)
     return group.state.hasHandedOver ? group.pointee.parent! : group
   }
 

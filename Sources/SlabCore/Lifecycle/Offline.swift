@@ -96,6 +96,7 @@ extension Allocator {
     // The descriptors outlive the lock in this thread's hand.
     state.takeInHand()
     state.pointee.registry.lock.unlock()
+    pausePoint(.beforeFreeingDescriptors)
     released.free(to: state)
     state.putDown()
     if hasWork { state.kickWorkersOrHelp() }

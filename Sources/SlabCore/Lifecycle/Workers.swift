@@ -207,6 +207,7 @@ extension Pointer where Pointee == AllocatorState {
 
   private func sleepUntilWoken() {
     let ticket = pointee.lifecycle.workers.wake.prepare()
+    pausePoint(.beforeSleeping)
     // Announced before the last look, as `notePending` counts before it looks at this.
     pointee.lifecycle.workers.awake.subtract(1, ordering: .sequentiallyConsistent)
     if pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) != 0

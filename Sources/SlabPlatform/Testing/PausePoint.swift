@@ -6,7 +6,7 @@
 
 internal import Synchronization
 
-/// The hops. The names say what is about to happen.
+/// The hops, and other places. The names say what is about to happen.
 package enum PausePoint: UInt64, CaseIterable, Sendable {
   /// A slow allocation has seen that its cache serves, and has charged nothing.
   case beforeCharging
@@ -44,6 +44,28 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case afterFlip
   /// A grace period is over, and the callbacks that it was for have not run.
   case beforeCallbacks
+
+  // In the middle of something: of these, others wait for who stands there. Each is for a test of one
+  // order of two threads.
+
+  /// A charge fits, and has not been made.
+  case beforeAddingCharge
+  /// The group of a slab that goes back has been read, and not looked at; under the page lock.
+  case beforeUncharging
+  /// A barrier's head is in a queue that has callbacks; under the barrier's lock.
+  case afterEntraining
+  /// A queue's callbacks have been moved, and their grace period is not named; under the queue's lock.
+  case beforeCookie
+  /// Objects are not deferred any more, and not free.
+  case beforeFreeingDeferred
+  /// The sheaf of deferred frees is as good as flushed, and not closed; under the deferred lock.
+  case beforeFlushing
+  /// A worker has found nothing to do, and has not said so.
+  case beforeSleeping
+  /// The same of a worker of callbacks.
+  case beforeSleepingWithoutCallbacks
+  /// Descriptors are out of all lists, and not free.
+  case beforeFreeingDescriptors
 }
 
 #if DEBUG

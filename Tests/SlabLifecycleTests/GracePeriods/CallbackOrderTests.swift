@@ -8,37 +8,6 @@ import Testing
 
 @testable import SlabCore
 
-/// Callbacks that say that they ran, and may block before.
-private final class Blocked: Sendable {
-  let isOpen = Atomic<Bool>(false)
-  let ran = Atomic<Int>(0)
-
-  /// Puts a callback into a queue; the object that it stands in is freed by it.
-  func call(
-    in queue: Int, blocks: Bool, of allocator: Allocator, _ root: Pointer<RootCache>
-  ) throws {
-    let object = try allocator.allocate(from: root, in: nil)
-    let words = Words(at: object)
-    words[2] = UInt64(allocator.state.address)
-    // SAFETY: the tests wait for the callbacks before this goes.
-    words[3] = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
-    words[4] = blocks ? 1 : 0
-    let head = Pointer<GracePeriodCallback>(nonzeroAddress: object)
-    unsafe head.unsafePointer.initialize(to: GracePeriodCallback())
-    unsafe head.pointee.function = { head in
-      let words = Words(at: UInt(bitPattern: head))
-      let blocked = unsafe Unmanaged<Blocked>.fromOpaque(
-        UnsafeRawPointer(bitPattern: UInt(words[3]))!
-      ).takeUnretainedValue()
-      while words[4] == 1, !blocked.isOpen.load(ordering: .acquiring) { Threads.yield() }
-      blocked.ran.add(1, ordering: .releasing)
-      Allocator(state: Pointer(nonzeroAddress: UInt(words[2]))).free(UInt(bitPattern: head))
-    }
-    _ = allocator.state.callbackQueue(queue).push(head)
-    allocator.state.kickCallbackWorker(isHurried: true)
-  }
-}
-
 @Suite(.inTurn) struct CallbackOrderTests {
   /// What a callback that blocks holds up: its worker's queues, and barriers. Nothing else.
   @Test func aBlockedCallbackHoldsUpItsWorkerOnly() throws {
@@ -48,25 +17,25 @@ private final class Blocked: Sendable {
       // Queue 0 is worker 0's, queue 1 worker 1's.
       guard allocator.state.pointee.callbacks.queueCount > 1 else { return }
       let root = try allocator.makeCache("cache", size: 64)
-      let slow = Blocked()
-      let quick = Blocked()
+      let slow = BlockedCallback()
+      let quick = BlockedCallback()
       try slow.call(in: 0, blocks: true, of: allocator, root)
       try slow.call(in: 0, blocks: false, of: allocator, root)
       let isOver = Shared(false)
       let waiter = TestThread {
         allocator.barrier()
-        #expect(slow.ran.load(ordering: .acquiring) == 2)
+        #expect(slow.count == 2)
         isOver.with { $0 = true }
       }
       // The other worker's callbacks run, and grace periods are done.
       for count in 1...20 {
         try quick.call(in: 1, blocks: false, of: allocator, root)
-        #expect(eventually { quick.ran.load(ordering: .acquiring) == count })
+        #expect(eventually { quick.count == count })
         allocator.synchronize()
       }
-      #expect(slow.ran.load(ordering: .acquiring) == 0)
+      #expect(slow.count == 0)
       #expect(!isOver.with { $0 })
-      slow.isOpen.store(true, ordering: .releasing)
+      slow.open()
       waiter.join()
       allocator.barrier()
       try allocator.destroy(root)
