@@ -156,6 +156,7 @@ extension Allocator {
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()
+    group.makeReclaimableList()
     group.makeInlineTable()
     checkOffsets(of: state.pointee.slabs.cache, group)
     state.pointee.rootGroup = group
@@ -266,6 +267,7 @@ private func checkOffsets(of cache: Pointer<Cache>, _ group: Pointer<Group>) {
     Pointer<ListNode>(of: &cache.pointee.groupNode) == cache.groupNode,
     Pointer<ListNode>(of: &root.pointee.rootNode) == root.rootNode,
     Pointer<ListNode>(of: &root.pointee.children) == root.children,
-    group.siblingNode.address == group.address + Group.siblingNodeOffset
+    group.siblingNode.address == group.address + Group.siblingNodeOffset,
+    group.hasReclaimableNodeInPlace
   else { fatal("bootstrap: unexpected layout of a descriptor") }
 }

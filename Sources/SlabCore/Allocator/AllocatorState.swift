@@ -7,8 +7,8 @@
 //     > registry > a cache > workers' lock > callback queues, their workers' lock > tracking lock
 //     > page lock > region lock > slot locks
 //
-// A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab or
-// gives one back, except the registry lock when empty slabs are reclaimed.
+// A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab of a user's
+// cache or gives one back.
 
 internal import SlabPlatform
 internal import Synchronization

@@ -5,7 +5,7 @@
 internal import SlabPlatform
 
 struct Registry: ~Copyable {
-  let lock = Lock()
+  let lock = RegistryLock()
 
   // All under `lock`.
   /// Every cache, newest first.
@@ -19,6 +19,8 @@ struct Registry: ~Copyable {
   var groupNames: GroupNames
   /// Nodes of these lists that were visited by offline, batches, shutdown, creation and slabinfo.
   var listSteps = 0
+  /// Groups and caches that reclaims have visited.
+  var reclaimSteps = 0
   /// Linux 4.10 only: entries of the array of children that each root would have.
   var childArraySize = 0
 

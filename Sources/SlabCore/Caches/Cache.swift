@@ -33,13 +33,16 @@ package struct Cache: ~Copyable {
   let isSelfDescribing: Bool
   /// Whether the group is not the one that the cache was made for. Under the registry lock.
   var isInherited = false
+  /// Whether the retired sheaf may be opened again. Under `lock`; here to fill a word.
+  var isResting = false
   /// Keeps the lock's line away from the readers of this one.
   private let padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
 
   // Line 1: the lock, and what changes under it.
   let lock = Lock()
   // Slabs and units fit in 32 bits, since a heap has at most 2^27 units; objects do not.
-  /// Slabs, with those being made and given back.
+  /// Slabs, with those being made and given back, and the pins of those who look at the cache without a
+  /// lock: see `pin`.
   var slabCount: UInt32 = 0
   /// Slabs on the partial list that are empty.
   var emptyCount: UInt32 = 0
@@ -55,8 +58,9 @@ package struct Cache: ~Copyable {
   var sheafClass: UInt32 = 0
   var partialFirst: Pointer<Slab>? = nil
   var partialLast: Pointer<Slab>? = nil
-  /// A sheaf that has been closed: the fence worker's, until the fence; in an active cache the one that will
-  /// be taken back if nobody uses it. See ColdSheaves.swift.
+  /// A sheaf that has been closed and awaits a fence. While the cache is active whoever retired it drains
+  /// it, afterwards the fence worker; until then no other one is opened. One that `isResting` is nobody's:
+  /// see ColdSheaves.swift.
   var retiredSheaf = SheafWord.closed
 
   // Line 2: under the registry lock.

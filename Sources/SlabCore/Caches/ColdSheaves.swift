@@ -2,15 +2,14 @@
 // addresses for them on each CPU, so 13,694 of the largest, and a sheaf stays when its tenant falls asleep.
 //
 // When a cache finds no block, a worker moves a hand around the list of all caches (a clock, second chance).
-// At a cache with a sheaf the hand closes it, and keeps it where it is, as `retiredSheaf`:
+// At a cache with a sheaf the hand closes it, and leaves it where it is (`restSheaf`):
 //
 //   the next operation of the cache misses, and its slow path opens the same sheaf again: hot
 //   the hand comes again before: cold; the sheaf is drained, and its block is free
 //
 // So the fast path has nothing to do for it. A cache that is hot pays one slow operation for each time that
-// the hand goes round, which it does only as far as caches are refused. Each look of the worker begins with
-// one fence, which is behind all sheaves that earlier looks have closed, and meets a cache once at most: what
-// it finds closed has been fenced.
+// the hand goes round, which it does only as far as caches are refused. What is taken back ends as any other
+// sheaf (Cache+Retire.swift): 16 with one fence, and the registry lock held over none of it.
 //
 // Why the addresses are not more instead: there is a stride of them for each CPU that the machine can have, and
 // with 64 MiB that is 16 GiB for 256 CPUs, all of it counted by `ulimit -v`. What is taken back from the cold
@@ -36,9 +35,8 @@ struct ColdSheaves: ~Copyable {
   let refusals = Atomic<Int>(0)
   let takenBack = Atomic<Int>(0)
 
-  /// Caches that the hand passes in a look of a worker's, and while the registry lock is held once.
+  /// Caches that the hand passes in a look of a worker's, 16 while the registry lock is held once.
   static var cachesPerLook: Int { 512 }
-  static var cachesPerPiece: Int { 16 }
 }
 
 extension Pointer where Pointee == AllocatorState {
@@ -62,62 +60,50 @@ extension Pointer where Pointee == AllocatorState {
     if pointee.coldSheaves.isWanted.load(ordering: .relaxed) { kickWorkers() }
   }
 
-  /// A worker's look. True if somebody had found no block.
-  func takeBackColdSheaves() -> Bool {
-    guard pointee.coldSheaves.isWanted.load(ordering: .relaxed),
-      pointee.lifecycle.batchLock.tryLock()
-    else { return false }
-    defer { pointee.lifecycle.batchLock.unlock() }
-    pointee.coldSheaves.isWanted.store(false, ordering: .sequentiallyConsistent)
-    moveHand()
+  /// Whether there is a place for one of a class or a larger one, at this moment. As `takeSheafBlock`.
+  func hasSheafBlock(ofClass wanted: Int) -> Bool {
+    guard let block = takeSheafBlock(ofClass: wanted) else { return false }
+    region.freeSheaf(block.first, ofClass: block.index)
     return true
   }
 
-  /// One worker at a time. O(512 caches).
-  private func moveHand() {
-    do { try pointee.region.fence() } catch {
-      // What is closed stays closed, until its cache uses it or the next look comes.
-      return
+  /// A worker's look. True if somebody had found no block. O(512 caches).
+  func takeBackColdSheaves() -> Bool {
+    guard pointee.coldSheaves.isWanted.exchange(false, ordering: .sequentiallyConsistent) else {
+      return false
     }
-    pointee.sheafFences.add(1, ordering: .relaxed)
     let hand = Pointer<ListNode>(of: &pointee.coldSheaves.hand)
     let all = allCachesList
+    var passed = 0
     pointee.registry.lock.lock()
     if !hand.isLinked { all.insertAfter(hand, isCursor: true) }
-    var passed = 0
-    while passed < ColdSheaves.cachesPerLook, let node = hand.advance(in: all) {
-      takeBackUnlocking(Pointer<Cache>(allNode: node))
-      passed += 1
-      if passed % ColdSheaves.cachesPerPiece == 0 {
-        pointee.registry.lock.unlock()
-        pointee.registry.lock.lock()
+    while passed < ColdSheaves.cachesPerLook, hand.isLinked {
+      var batch = SheafBatch()
+      for _ in 0..<SheafBatch.most {
+        guard let node = hand.advance(in: all) else {
+          // At the end; from the start with the next look.
+          hand.unlink()
+          break
+        }
+        passed += 1
+        pass(Pointer<Cache>(allNode: node), into: &batch)
       }
+      pointee.registry.lock.unlock()
+      let count = batch.count
+      if count > 0, batch.finish(of: self) {
+        pointee.coldSheaves.takenBack.add(count, ordering: .relaxed)
+      }
+      pointee.registry.lock.lock()
     }
-    // At the end; from the start with the next look, whose fence is behind what this one has closed.
-    if hand.successor(in: all) == nil { hand.unlink() }
     pointee.registry.lock.unlock()
+    return true
   }
 
-  /// Under the registry lock, which it gives up where there is something to drain: an active cache stays
-  /// while its lock is held, since it is deactivated under that.
-  private func takeBackUnlocking(_ cache: Pointer<Cache>) {
+  /// Under the registry lock: the hand comes to a cache.
+  private func pass(_ cache: Pointer<Cache>, into batch: inout SheafBatch) {
     cache.pointee.lock.lock()
-    guard cache.state == .active else { return cache.pointee.lock.unlock() }
-    let word = cache.pointee.retiredSheaf
-    guard !word.isClosed else {
-      cache.pointee.retiredSheaf = cache.words.pointee.exchange(
-        .closed, mode: pointee.region.mode)
-      return cache.pointee.lock.unlock()
-    }
-    pointee.registry.lock.unlock()
-    var chain = SlabChain()
-    let before = cache.pointee.objectsInUse
-    cache.pointee.retiredSheaf = .closed
-    cache.drain(word, emptied: &chain)
-    cache.countObjects(since: before)
-    cache.pointee.lock.unlock()
-    cache.release(chain)
-    pointee.coldSheaves.takenBack.add(1, ordering: .relaxed)
-    pointee.registry.lock.lock()
+    defer { cache.pointee.lock.unlock() }
+    guard cache.state == .active else { return }
+    if cache.pointee.isResting { batch.add(cache) } else { cache.restSheaf() }
   }
 }

@@ -14,15 +14,15 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension Pointer where Pointee == AllocatorState {
-  /// Does one batch, if there is one and nobody else is at it. True if there was something to do.
-  func runFenceBatch() -> Bool {
+  /// Does one batch, if there is one and nobody else is at it: of everything that there is, or of some groups
+  /// at and below one. True if there was something to do.
+  func runFenceBatch(below group: Pointer<Group>? = nil) -> Bool {
     guard pointee.lifecycle.batchLock.tryLock() else { return false }
     defer { pointee.lifecycle.batchLock.unlock() }
     pointee.registry.lock.lock()
-    let groups = pointee.lifecycle.offlineBatch
-    let roots = pointee.lifecycle.rootBatch
-    pointee.lifecycle.offlineBatch = nil
-    pointee.lifecycle.rootBatch = nil
+    let groups = takeBatch(from: &pointee.lifecycle.offlineBatch, below: group)
+    var roots: Pointer<RootCache>?
+    if group == nil { swap(&roots, &pointee.lifecycle.rootBatch) }
     pointee.registry.lock.unlock()
     guard groups != nil || roots != nil else { return false }
     pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
@@ -31,9 +31,7 @@ extension Pointer where Pointee == AllocatorState {
     var chain = DeactivationChain()
     var group = groups
     while let current = group {
-      pointee.registry.lock.lock()
       chain.close(cachesOf: current)
-      pointee.registry.lock.unlock()
       group = current.pointee.nextInBatch
     }
     var rootCount = 0
@@ -58,7 +56,7 @@ extension Pointer where Pointee == AllocatorState {
   func fenceForBatch(counted isCounted: Bool = true) {
     while true {
       do {
-        try pointee.region.fence()
+        try fence()
         if isCounted { pointee.lifecycle.fences.add(1, ordering: .relaxed) }
         return
       } catch {
@@ -114,17 +112,30 @@ struct DeactivationChain {
   private(set) var first: Pointer<Cache>? = nil
   private(set) var needsFence = false
 
-  /// Step 1 for the caches of a group that is offline. Under the registry lock. O(own caches): what
-  /// it inherited, at the end of its list, is past this.
+  /// Step 1 for the caches of a group that is offline. Takes the registry lock, for a few caches at a
+  /// time. O(own caches): what it inherited, at the end of its list, is past this.
   mutating func close(cachesOf group: Pointer<Group>) {
-    let caches = group.caches
-    var node = caches.successor(in: caches)
-    while let current = node, !Pointer<Cache>(groupNode: current).pointee.isInherited {
-      node = current.successor(in: caches)
-      group.pointee.allocator.pointee.registry.listSteps += 1
-      close(Pointer<Cache>(groupNode: current))
+    let state = group.pointee.allocator
+    state.pointee.registry.lock.lock()
+    withCursor(in: group.caches) { cursor in
+      var visited = 0
+      while let node = cursor.advance(in: group.caches) {
+        let cache = Pointer<Cache>(groupNode: node)
+        if cache.pointee.isInherited { break }
+        close(cache)
+        state.pointee.registry.listSteps += 1
+        visited += 1
+        if visited % Self.cachesPerPiece == 0 {
+          state.pointee.registry.lock.unlock()
+          state.pointee.registry.lock.lock()
+        }
+      }
     }
+    state.pointee.registry.lock.unlock()
   }
+
+  /// Caches that are closed while the registry lock is held once.
+  private static var cachesPerPiece: Int { 16 }
 
   /// Step 1 for a root that is destroyed, and for its children. Takes the registry lock, for a few
   /// children at a time. O(children).
@@ -138,7 +149,7 @@ struct DeactivationChain {
         close(cache)
         state.pointee.registry.listSteps += 1
         visited += 1
-        if visited % 16 == 0 {
+        if visited % Self.cachesPerPiece == 0 {
           state.pointee.registry.lock.unlock()
           state.pointee.registry.lock.lock()
         }
@@ -165,10 +176,8 @@ extension Pointer where Pointee == Cache {
     defer { pointee.lock.unlock() }
     guard state == .active else { return false }
     moveState(to: .deactivating)
-    let mode = pointee.allocator.pointee.region.mode
-    let open = words.pointee.exchange(.closed, mode: mode)
-    // Otherwise it has none, or one that is closed to be taken back.
-    if !open.isClosed { pointee.retiredSheaf = open }
+    // One that somebody else has retired is drained by the fence worker too, after its own fence.
+    _ = retireSheaf()
     return true
   }
 
@@ -183,10 +192,7 @@ extension Pointer where Pointee == Cache {
   /// The first half of `finishDeactivation`.
   func drainAndDetach(emptied slabs: inout SlabChain) {
     let before = pointee.objectsInUse
-    if !pointee.retiredSheaf.isClosed {
-      drain(pointee.retiredSheaf, emptied: &slabs)
-      pointee.retiredSheaf = .closed
-    }
+    drainRetiredSheaf(emptied: &slabs)
     detachEmptySlabs(to: &slabs)
     countObjects(since: before)
   }

@@ -148,7 +148,7 @@ extension Pointer where Pointee == AllocatorState {
   private func fenceReaders() {
     while true {
       do {
-        try pointee.region.fence()
+        try fence()
         return
       } catch {
         waitForMembarrier()
