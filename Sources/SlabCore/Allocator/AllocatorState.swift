@@ -80,9 +80,10 @@ package struct AllocatorState: ~Copyable {
 }
 
 /// How an allocator is made.
+@usableFromInline
 package struct AllocatorConfiguration: Sendable {
   /// Addresses to reserve for objects, in bytes: the most memory that the allocator can hold.
-  /// Rounded up to 4 MiB, at most 128 GiB. Less is reserved where the system refuses.
+  /// Above 0; rounded up to 16 MiB and to 4 MiB, at most 128 GiB. Less is reserved where the system refuses.
   package var addressSpaceBytes = 64 << 30
   /// Threads that end groups and caches, 1...8.
   package var workerLimit = 1
@@ -104,6 +105,25 @@ package struct AllocatorConfiguration: Sendable {
   package var design = LifecycleDesign.current
 
   package init() {}
+
+  /// What `check` looks at.
+  @usableFromInline
+  package enum Setting: Equatable, Sendable {
+    case addressSpaceBytes, workerLimit, callbackWorkerLimit
+  }
+
+  /// - Throws: `.invalidSetting` for the first one that is out of its bounds.
+  func check() throws(AllocatorError) {
+    guard addressSpaceBytes > 0 else {
+      throw .invalidSetting(.addressSpaceBytes, value: addressSpaceBytes)
+    }
+    guard 1...Workers.most ~= workerLimit else {
+      throw .invalidSetting(.workerLimit, value: workerLimit)
+    }
+    guard 1...CallbackWorkers.most ~= callbackWorkerLimit else {
+      throw .invalidSetting(.callbackWorkerLimit, value: callbackWorkerLimit)
+    }
+  }
 }
 
 extension Pointer where Pointee == AllocatorState {

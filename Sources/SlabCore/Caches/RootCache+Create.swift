@@ -65,7 +65,7 @@ extension Allocator {
     let geometry = SlabGeometry(
       objectSize: objectSize, alignment: alignment,
       cacheAligned: options.contains(.hardwareCacheAligned),
-      processorCount: SystemCall.possibleProcessorCount)
+      processorCount: state.pointee.region.processorCount)
     return (name, geometry)
   }
 

@@ -284,6 +284,14 @@ extension Pointer where Pointee == AllocatorState {
     return isWhole
   }
 
+  /// The same, until it is done.
+  func flushDeferredFreesWaiting() {
+    while !flushDeferredFrees() {
+      checkFence()
+      waitForMembarrier()
+    }
+  }
+
   /// In a child of fork: another thread may have put something on the sheaf and not said so.
   func inheritDeferredFrees() {
     let isOpen = pointee.callbacks.deferred.isOpen
@@ -308,7 +316,7 @@ extension Pointer where Pointee == AllocatorState {
     } else if !mayWait {
       return false
     } else {
-      _ = waitForGracePeriod(gracePeriodSnapshot())
+      guard waitForGracePeriod(gracePeriodSnapshot()) else { return false }
       for index in 1...count {
         unsafe withOneObject(UInt(sheaf[index])) {
           unsafe countDeferred($0)

@@ -15,51 +15,65 @@ internal import Synchronization
 
 extension Pointer where Pointee == AllocatorState {
   /// Does one batch, if there is one and nobody else is at it: of everything that there is, or of some groups
-  /// at and below one. True if there was something to do.
+  /// at and below one. True if there was something to do, and it could be done. Where the fence fails
+  /// (membarrier can run out of memory, or be refused) nothing may be drained: the closed batch is kept, and
+  /// tried again by the next look, so that nobody holds a lock meanwhile that fork needs.
   func runFenceBatch(below group: Pointer<Group>? = nil) -> Bool {
     guard pointee.lifecycle.batchLock.tryLock() else { return false }
     defer { pointee.lifecycle.batchLock.unlock() }
-    pointee.registry.lock.lock()
-    let groups = takeBatch(from: &pointee.lifecycle.offlineBatch, below: group)
-    var roots: Pointer<RootCache>?
-    if group == nil { swap(&roots, &pointee.lifecycle.rootBatch) }
-    pointee.registry.lock.unlock()
-    guard groups != nil || roots != nil else { return false }
-    pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
-    pausePoint(.beforeClosingBatch)
-
-    var chain = DeactivationChain()
-    var group = groups
-    while let current = group {
-      chain.close(cachesOf: current)
-      group = current.pointee.nextInBatch
-    }
-    var rootCount = 0
-    var root = roots
-    while let current = root {
-      chain.close(current, of: self)
-      root = current.pointee.nextInBatch
-      rootCount += 1
-    }
-
+    guard let batch = pointee.lifecycle.unfenced ?? closeBatch(below: group) else { return false }
     pausePoint(.beforeFence)
-    if chain.needsFence { fenceForBatch() }
+    if batch.chain.needsFence {
+      do { try fence() } catch {
+        pointee.lifecycle.unfenced = batch
+        return false
+      }
+      pointee.lifecycle.fences.add(1, ordering: .relaxed)
+    }
+    pointee.lifecycle.unfenced = nil
     pausePoint(.beforeDraining)
-    finish(chain)
+    finish(batch.chain)
     pausePoint(.beforeFinishingGroups)
-    finish(groups)
-    noteDone(rootCount)
+    finish(batch.groups)
+    noteDone(batch.rootCount)
     return true
   }
 
-  /// Where membarrier fails (it can run out of memory), nothing may be drained: try until it works.
-  func fenceForBatch(counted isCounted: Bool = true) {
+  /// Takes the whole batch and closes its sheaves; `nil` if nothing has ended.
+  private func closeBatch(below limit: Pointer<Group>?) -> ClosedBatch? {
+    pointee.registry.lock.lock()
+    let groups = takeBatch(from: &pointee.lifecycle.offlineBatch, below: limit)
+    var roots: Pointer<RootCache>?
+    if limit == nil { swap(&roots, &pointee.lifecycle.rootBatch) }
+    pointee.registry.lock.unlock()
+    guard groups != nil || roots != nil else { return nil }
+    pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
+    pausePoint(.beforeClosingBatch)
+
+    var batch = ClosedBatch(groups: groups)
+    var group = groups
+    while let current = group {
+      batch.chain.close(cachesOf: current)
+      group = current.pointee.nextInBatch
+    }
+    var root = roots
+    while let current = root {
+      batch.chain.close(current, of: self)
+      root = current.pointee.nextInBatch
+      batch.rootCount += 1
+    }
+    return batch
+  }
+
+  /// The fence of Linux 4.10's rules, which wait for it: until it works.
+  func waitForFence(counted isCounted: Bool = true) {
     while true {
       do {
         try fence()
         if isCounted { pointee.lifecycle.fences.add(1, ordering: .relaxed) }
         return
       } catch {
+        checkFence()
         pauseWorker(nanoseconds: 1_000_000)
       }
     }
@@ -105,6 +119,15 @@ extension Pointer where Pointee == AllocatorState {
     if count > 0 { pointee.lifecycle.endingIsOver.signal() }
     noteDone(count)
   }
+}
+
+/// What has ended, with its sheaves closed.
+struct ClosedBatch {
+  var chain = DeactivationChain()
+  let groups: Pointer<Group>?
+  var rootCount = 0
+
+  init(groups: Pointer<Group>?) { self.groups = groups }
 }
 
 /// Caches on their way from active to deactivated, chained by `nextInChain`.
