@@ -9,6 +9,10 @@
 
 #include "shared_heap.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // The task-local's key; 0 until it is bound for the first time.
 extern uintptr_t slab_current_group_key;
 
@@ -48,5 +52,9 @@ static inline uintptr_t slab_current_group(void) {
 static inline void slab_current_group_set_key(uintptr_t key) {
   __atomic_store_n(&slab_current_group_key, key, __ATOMIC_RELAXED);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

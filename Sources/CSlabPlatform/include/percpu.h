@@ -30,6 +30,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { slab_percpu_stride_shift = 26 };
 
 enum {
@@ -88,6 +92,10 @@ SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *obje
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {}
 SLAB_INLINE uintptr_t slab_counter_begin(const void *word) { return 0; }
 
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -3,6 +3,10 @@
 #ifndef SLAB_RECLAIMING_H
 #define SLAB_RECLAIMING_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // A reclaim (the kernel's PF_MEMALLOC): what is allocated there must not reclaim again.
 extern _Thread_local int slab_reclaiming;
 
@@ -21,5 +25,9 @@ extern _Thread_local int slab_in_hand;
 
 static inline int slab_things_in_hand(void) { return slab_in_hand; }
 static inline void slab_add_in_hand(int count) { slab_in_hand += count; }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

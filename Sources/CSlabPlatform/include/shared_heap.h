@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Without addresses until there is a shared allocator, and constant from then on. The limit is written last.
 struct slab_shared_heap {
   uintptr_t words;       // the page map
@@ -42,5 +46,9 @@ static inline void slab_shared_heap_set(uintptr_t words, uintptr_t base, uintptr
   __atomic_store_n(&slab_shared_heap.base, base, __ATOMIC_RELAXED);
   __atomic_store_n(&slab_shared_heap.limit, limit, __ATOMIC_RELEASE);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -15,6 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Reserves addresses without memory behind them: PROT_NONE is not charged under strict overcommit.
 static inline intptr_t slab_mmap_reserve(size_t size) {
   void *address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -97,5 +101,9 @@ static inline uint64_t slab_clock_monotonic(void) {
 static inline void slab_prefetch(uintptr_t address) { __builtin_prefetch((void *)address); }
 
 static inline _Noreturn void slab_abort(void) { abort(); }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

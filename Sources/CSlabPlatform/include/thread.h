@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Bytes of thread-local variables of the libraries that are loaded: the C library takes them out of each
 // thread's stack.
 size_t slab_thread_local_bytes(void);
@@ -69,5 +73,9 @@ static inline void slab_pause(void) {
   __asm__ volatile("yield");
 #endif
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

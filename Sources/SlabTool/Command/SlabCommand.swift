@@ -8,5 +8,5 @@ struct SlabCommand: ParsableCommand {
     commandName: "slab",
     abstract: "Tools for the slab allocator with memory groups.",
     version: "0.1.0",
-    subcommands: [ReplayCommand.self, ChurnCommand.self])
+    subcommands: [ReplayCommand.self, RecordCommand.self, ChurnCommand.self])
 }

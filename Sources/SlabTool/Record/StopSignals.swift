@@ -1,0 +1,36 @@
+// The signals that end a recording, taken between two reads instead of by handlers, so that every way out is the
+// same one.
+
+import Glibc
+
+struct StopSignals {
+  struct Arrival {
+    let number: CInt
+    /// From the terminal, which sends it to the command as well.
+    let isFromTerminal: Bool
+  }
+
+  private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD]
+  private let set: sigset_t
+
+  /// Holds them back in this thread from now on.
+  init() {
+    var set = sigset_t()
+    // SAFETY: the calls fill and read the structure of this frame.
+    unsafe sigemptyset(&set)
+    for number in Self.numbers { unsafe sigaddset(&set, number) }
+    unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    self.set = set
+  }
+
+  /// The next one, if it comes within that time.
+  func wait(milliseconds: Int) -> Arrival? {
+    var set = set
+    var information = unsafe siginfo_t()
+    var time = timespec(tv_sec: 0, tv_nsec: milliseconds * 1_000_000)
+    // SAFETY: the call reads and fills structures of this frame.
+    let number = unsafe sigtimedwait(&set, &information, &time)
+    guard number > 0 else { return nil }
+    return Arrival(number: number, isFromTerminal: unsafe information.si_code > 0)
+  }
+}
