@@ -90,20 +90,20 @@ extension Allocator {
   var pages: Pointer<PageAllocator> { Pointer<PageAllocator>(of: &state.pointee.pages) }
 
   /// Takes every free page of the committed heap, so that the next run needs a system call.
-  func takeFreePages() -> [(unit: Int, order: Int)] {
-    var taken: [(unit: Int, order: Int)] = []
+  func takeFreePages() -> [Run] {
+    var taken: [Run] = []
     for order in (UnitMap.pageOrder...PageAllocator.largestOrder).reversed() {
       while pages.pointee.dirtyHeads[order] != UnitMap.none
         || pages.pointee.cleanHeads[order] != UnitMap.none
       {
-        taken.append((pages.allocate(order: order)!, order))
+        taken.append(pages.allocate(order: order, for: .nobody)!)
       }
     }
     return taken
   }
 
-  func freePages(_ runs: [(unit: Int, order: Int)]) {
-    for run in runs { pages.free(unit: run.unit, order: run.order) }
+  func freePages(_ runs: [Run]) {
+    for run in runs { pages.free(run, of: .nobody) }
   }
 
   /// Destroys a cache and waits until it is gone.

@@ -3,6 +3,7 @@
 import Glibc
 import SlabPlatform
 import SlabTestSupport
+import Synchronization
 import Testing
 
 @testable import SlabCore
@@ -16,6 +17,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
   case wrongCache, wrongCacheInBulk, foreignPointerInBulk, foreignPointerToACache
   case destroyOfAnInternalCache, oneReleaseTooMany, releaseOfTheRootGroup
   case releaseWithAChildOnline
+  case deferredInteriorPointer, discardedBeforeItsGracePeriod
 
   var line: String {
     switch self {
@@ -26,13 +28,16 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       .notCommittedYet, .unmappedSlab, .unmappedSlabsLastUnit, .pageMapItself, .ownDescriptor,
       .foreignPointerInBulk, .foreignPointerToACache:
       "slab: free: not an object of this allocator"
-    case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject:
+    case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject,
+      .deferredInteriorPointer:
       "slab: free: not the start of an object"
     case .wrongCache, .wrongCacheInBulk: "slab: free: object of another cache"
     case .destroyOfAnInternalCache: "slab: destroy: a cache of the core's own"
     case .oneReleaseTooMany: "slab: release: more handles than there were"
     case .releaseOfTheRootGroup: "slab: release: the root group"
     case .releaseWithAChildOnline: "slab: release: child groups are online"
+    case .discardedBeforeItsGracePeriod:
+      "slab: free: an object that awaited a grace period is gone (was its group discarded?)"
     }
   }
 
@@ -61,9 +66,24 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       let parent = try allocator.makeGroup("parent")
       _ = try allocator.makeGroup("child", below: parent)
       allocator.release(parent)
+    case .deferredInteriorPointer, .discardedBeforeItsGracePeriod: try deferBadly(allocator)
     default:
       try freeForeign(allocator)
     }
+  }
+
+  private func deferBadly(_ allocator: Allocator) throws {
+    let root = try allocator.makePlainCache("cache", size: 64)
+    let group = try allocator.makeGroup("group")
+    let object = try allocator.allocate(from: root, in: group)
+    if self == .deferredInteriorPointer { return allocator.freeAfterGracePeriod(object + 8) }
+    // The section holds the grace period up until the memory is gone.
+    let section = allocator.beginReading()
+    allocator.freeAfterGracePeriod(object)
+    try allocator.discard(group)
+    while group.pointee.current.load(ordering: .relaxed) > 0 { sched_yield() }
+    allocator.endReading(section)
+    allocator.barrier()
   }
 
   private func freeTwice(_ allocator: Allocator) throws {

@@ -43,7 +43,7 @@ private final class Scene {
   var groups: [Pointer<Group>] = []
   var objects: [UInt] = []
   var descriptors: [UInt] = []
-  var runs: [(unit: Int, order: Int)] = []
+  var runs: [Run] = []
   var error: AllocatorError?
 
   init(_ operation: FailingOperation) throws {
@@ -89,13 +89,13 @@ private final class Scene {
   /// Leaves the memory for one slab, but no descriptor for it.
   private func useUpSlabDescriptors() throws {
     let order = roots[0].geometry.fullOrder
-    let run = try #require(allocator.pages.allocate(order: order))
+    let run = try #require(allocator.pages.allocate(order: order, for: .nobody))
     runs = allocator.takeFreePages()
     let cache = allocator.state.pointee.slabs.cache
     while cache.figures.inUse < cache.figures.total || cache.sheafObjects > 0 {
       descriptors.append(try cache.allocate())
     }
-    allocator.pages.free(unit: run, order: order)
+    allocator.pages.free(run, of: .nobody)
   }
 
   private func makeRoot(_ index: Int) throws {

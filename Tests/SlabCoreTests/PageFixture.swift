@@ -36,8 +36,8 @@ struct PageFixture {
 
   var map: UnitMap { pages.pointee.map }
 
-  func allocate(order: Int) -> Int? { pages.allocate(order: order) }
-  func free(_ unit: Int, order: Int) { pages.free(unit: unit, order: order) }
+  func allocate(order: Int) -> Int? { pages.allocate(order: order, for: .rootGroup)?.unit }
+  func free(_ unit: Int, order: Int) { pages.free(Run(unit: unit, order: order), of: .rootGroup) }
   func giveBack(keeping: Int) { pages.giveBack(keeping: keeping) }
 
   var hasExcess: Bool { pages.pointee.hasExcess.load(ordering: .relaxed) }

@@ -9,6 +9,8 @@ import Testing
 
 enum WriteAfterFree: CaseIterable, Codable, Sendable {
   case firstByte, lastByte, neverAllocated, inBulk
+  /// Nobody is handed the object any more: its slab goes back.
+  case discarded, closed, shrunk, destroyed
 
   func commit() throws {
     let allocator = try Allocator()
@@ -18,10 +20,23 @@ enum WriteAfterFree: CaseIterable, Codable, Sendable {
     let slot = UInt(root.geometry.slotBytes)
     allocator.free(object)
     switch self {
-    case .firstByte, .inBulk: Words(at: object)[0] = 1
+    case .firstByte, .inBulk, .discarded, .closed, .shrunk, .destroyed: Words(at: object)[0] = 1
     case .lastByte: Words(at: object + slot - 8)[0] &= ~0 >> 8
     case .neverAllocated: Words(at: object + slot)[1] = 0
     }
+    switch self {
+    case .discarded: try allocator.discard(group)
+    case .closed: try allocator.close(group)
+    case .shrunk: group.giveBackIdle()
+    case .destroyed: try allocator.destroy(root)
+    default: try commitByAllocating(from: root, in: group, of: allocator)
+    }
+    allocator.waitUntilDrained()
+  }
+
+  private func commitByAllocating(
+    from root: Pointer<RootCache>, in group: Pointer<Group>, of allocator: Allocator
+  ) throws {
     if self == .inBulk {
       _ = try group.makeOrFindChild(of: root).allocateBulk(3)
     } else {

@@ -18,7 +18,7 @@ import Testing
     unsafe slab.unsafePointer.initialize(
       to: Slab(
         cache: Pointer<Cache>(address: 64)!, address: 1 << 20, slots: slots, order: 2,
-        firstSlot: firstSlot))
+        firstSlot: firstSlot, isForeign: false))
     slab.setAllFree(slots: slots, firstSlot: firstSlot)
     try body(slab)
   }

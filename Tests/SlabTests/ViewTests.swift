@@ -53,6 +53,49 @@ import Testing
     #expect(neighbour.value.number == Record().number && neighbour.value.tag == 9)
   }
 
+  /// Padding inside an object, and the room behind the bytes of a buffer: what another tenant left there
+  /// is gone.
+  @Test func nothingOfAnotherTenant() throws {
+    struct Padded: BitwiseCopyable {
+      var tag: UInt8 = 1
+      var number: UInt64 = 2
+    }
+    let raw = try SlabCache<[4 of UInt64]>(named: "raw", of: allocator)
+    let padded = try SlabCache<Padded>(named: "padded", of: allocator)
+    let first = try allocator.rootGroup.makeChild(named: "first")
+    do {
+      var slots = try SlabArray<Slot<[4 of UInt64]>>(minimumCapacity: 1000, in: .root)
+      for _ in 0..<1000 {
+        try slots.append(
+          try raw.allocate([4 of UInt64](repeating: 0x5a5a_5a5a_5a5a_5a5a), in: first))
+      }
+      var buffer = try SlabBuffer(zeroed: 64 << 10, in: first)
+      unsafe buffer.withUnsafeMutableBytes { for index in $0.indices { unsafe $0[index] = 9 } }
+    }
+    try first.close()
+    allocator.waitUntilDrained()
+    var shown = 0
+    for _ in 0..<1000 {
+      let bytes = unsafe try padded.allocate(Padded(), in: group).leak()
+      let raw = UnsafeRawPointer(bytes)
+      // The language copies padding as well, from where the value was: that is ours.
+      for offset in 1..<8 where unsafe raw.load(fromByteOffset: offset, as: UInt8.self) == 0x5a {
+        shown += 1
+      }
+    }
+    for bytes in [100, 5000, 64 << 10] {
+      var buffer = try SlabBuffer(capacity: bytes, in: group)
+      buffer.append { span in
+        // SAFETY: the room of the span; that it is not initialised for the language is what is looked at.
+        unsafe span.withUnsafeMutableBytes { room, _ in
+          for index in room.indices where unsafe room[index] != 0 { shown += 1 }
+        }
+      }
+    }
+    #expect(shown == 0)
+    try unsafe group.discard()
+  }
+
   private static func bytes(of slot: borrowing Slot<Record>) -> [UInt8] {
     let bytes = slot.bytes
     return (0..<bytes.byteCount).map {

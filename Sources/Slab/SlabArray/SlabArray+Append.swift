@@ -1,24 +1,26 @@
 // Adding elements. What fails to make room leaves the array as it was.
 
-internal import SlabPlatform
-
 extension SlabArray where Element: ~Copyable {
   /// Adds an element at the end. O(1) on average; else as `reserveCapacity`.
   ///
   /// - Throws: what `reserveCapacity` throws; the element is gone then. `appendIfPossible` keeps it.
+  @inlinable @inline(__always)
   public mutating func append(_ element: consuming Element) throws(SlabError) {
-    try growIfFull()
+    if storedCount == storedCapacity { try grow() }
     // SAFETY: there is room for one more.
-    unsafe (start.unsafelyUnwrapped + count).initialize(to: element)
-    count += 1
+    unsafe (start.unsafelyUnwrapped + storedCount).initialize(to: element)
+    storedCount &+= 1
   }
 
   /// Adds an element at the end, or gives it back where `append` would throw.
+  @inlinable
   public mutating func appendIfPossible(_ element: consuming Element) -> Element? {
-    do throws(SlabError) { try growIfFull() } catch { return element }
+    if storedCount == storedCapacity {
+      do throws(SlabError) { try grow() } catch { return element }
+    }
     // SAFETY: as above.
-    unsafe (start.unsafelyUnwrapped + count).initialize(to: element)
-    count += 1
+    unsafe (start.unsafelyUnwrapped + storedCount).initialize(to: element)
+    storedCount &+= 1
     return nil
   }
 
@@ -28,20 +30,19 @@ extension SlabArray where Element: ~Copyable {
   ///   - addedCount: for how many elements the span has room.
   ///   - body: appends to the span. What it has appended when it throws stays.
   /// - Precondition: 0 to `freeCapacity` elements; else the process ends.
+  @inlinable
   public mutating func append<Failure: Error>(
     count addedCount: Int,
     initializingWith body: (inout OutputSpan<Element>) throws(Failure) -> Void
   ) throws(Failure) {
-    guard addedCount >= 0, addedCount <= freeCapacity else {
-      fatal("array: appended beyond its capacity")
-    }
+    guard addedCount >= 0, addedCount <= freeCapacity else { SlabArrayContract.reportCapacity() }
     // SAFETY: there is as much room behind the elements, and `self` is exclusive.
     let room = unsafe UnsafeMutableBufferPointer(
-      start: start.map { unsafe $0 + count }, count: addedCount)
+      start: start.map { unsafe $0 + storedCount }, count: addedCount)
     var span = unsafe OutputSpan(buffer: room, initializedCount: 0)
     var failure: Failure?
     do throws(Failure) { try body(&span) } catch { failure = error }
-    count += unsafe span.finalize(for: room)
+    storedCount += unsafe span.finalize(for: room)
     if let failure { throw failure }
   }
 
@@ -49,23 +50,68 @@ extension SlabArray where Element: ~Copyable {
   ///
   /// - Precondition: the index is one of `indices`, or `count`.
   /// - Throws: what `reserveCapacity` throws; the array is as it was, the element is gone.
+  @inlinable
   public mutating func insert(_ element: consuming Element, at index: Int) throws(SlabError) {
-    if index != count { checkIndex(index) }
-    try growIfFull()
+    if index != storedCount { checkIndex(index) }
+    if storedCount == storedCapacity { try grow() }
     // SAFETY: there is room for one more; the elements from the index on move up by one.
     let place = unsafe start.unsafelyUnwrapped + index
-    unsafe (place + 1).moveInitialize(from: place, count: count - index)
+    unsafe (place + 1).moveInitialize(from: place, count: storedCount - index)
     unsafe place.initialize(to: element)
-    count += 1
+    storedCount &+= 1
   }
 }
 
 extension SlabArray {
-  /// Adds copies of all elements of a sequence. O(their number), as `append`. If it throws, those before
-  /// are there.
+  /// Adds copies of all elements of a sequence. O(their number), as `append`; what lies in one piece is
+  /// copied as one. If it throws, those before are there.
+  @inlinable
   public mutating func append(contentsOf elements: some Sequence<Element>) throws(SlabError) {
-    let (wanted, overflows) = count.addingReportingOverflow(elements.underestimatedCount)
-    try reserveCapacity(overflows ? .max : wanted)
+    var failure: SlabError?
+    let isCopied: Void? = elements.withContiguousStorageIfAvailable { piece in
+      do throws(SlabError) {
+        try makeRoom(forMore: piece.count)
+        unsafe copy(piece)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    if isCopied != nil { return }
+    try makeRoom(forMore: elements.underestimatedCount)
     for element in elements { try append(element) }
+  }
+
+  /// Adds copies of all elements of a span. O(their number), as `append`.
+  ///
+  /// - Throws: what `reserveCapacity` throws; the array is as it was.
+  @inlinable
+  public mutating func append(copying elements: Span<Element>) throws(SlabError) {
+    try makeRoom(forMore: elements.count)
+    unsafe elements.withUnsafeBufferPointer { unsafe copy($0) }
+  }
+
+  @inlinable @inline(__always)
+  mutating func makeRoom(forMore added: Int) throws(SlabError) {
+    if added > freeCapacity { try growToHold(added) }
+  }
+
+  /// Twice the room that there is, if that is enough and can be had without effort: whoever appends little
+  /// by little would copy all elements each time.
+  @inlinable @inline(never)
+  mutating func growToHold(_ added: Int) throws(SlabError) {
+    let (wanted, overflows) = storedCount.addingReportingOverflow(added)
+    let double = storedCapacity * 2
+    if !overflows, double > wanted {
+      do throws(SlabError) { return try move(toCapacity: double, isDispensable: true) } catch {}
+    }
+    try reserveCapacity(overflows ? .max : wanted)
+  }
+
+  /// Adds copies of initialised elements for which there is room.
+  @inlinable @inline(__always)
+  mutating func copy(_ elements: UnsafeBufferPointer<Element>) {
+    guard let source = elements.baseAddress, elements.count > 0 else { return }
+    // SAFETY: there is room for them behind those that are there, which no source overlaps.
+    unsafe (start.unsafelyUnwrapped + storedCount).initialize(from: source, count: elements.count)
+    storedCount &+= elements.count
   }
 }

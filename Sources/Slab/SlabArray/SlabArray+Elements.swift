@@ -2,18 +2,20 @@
 
 extension SlabArray where Element: ~Copyable {
   /// The indices of the elements: from 0 up to `count`. O(1).
-  public var indices: Range<Int> { 0..<count }
+  @inlinable
+  public var indices: Range<Int> { unsafe Range(uncheckedBounds: (0, storedCount)) }
 
   /// An element. O(1).
   ///
   /// - Precondition: the index is one of `indices`; else the process ends.
+  @inlinable
   public subscript(_ index: Int) -> Element {
-    _read {
+    @inline(__always) _read {
       checkIndex(index)
       // SAFETY: the index is below `count`, so there is a block and the element is initialised.
       yield unsafe start.unsafelyUnwrapped[index]
     }
-    _modify {
+    @inline(__always) _modify {
       checkIndex(index)
       // SAFETY: as above; `self` is exclusive.
       yield unsafe &start.unsafelyUnwrapped[index]
@@ -23,6 +25,7 @@ extension SlabArray where Element: ~Copyable {
   /// Exchanges two elements. O(1).
   ///
   /// - Precondition: both are of `indices`.
+  @inlinable
   public mutating func swapAt(_ first: Int, _ second: Int) {
     checkIndex(first)
     checkIndex(second)
@@ -32,22 +35,24 @@ extension SlabArray where Element: ~Copyable {
   }
 
   /// The elements. O(1).
+  @inlinable
   public var span: Span<Element> {
     @_lifetime(borrow self)
     get {
       // SAFETY: initialised elements that live and do not change as long as `self` is borrowed.
-      let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(start: start, count: count))
+      let span = unsafe Span(_unsafeElements: UnsafeBufferPointer(start: start, count: storedCount))
       return unsafe _overrideLifetime(span, borrowing: self)
     }
   }
 
   /// The same for changes. O(1).
+  @inlinable
   public var mutableSpan: MutableSpan<Element> {
     @_lifetime(&self)
     mutating get {
       // SAFETY: as above; nobody else sees them while `self` is exclusive.
       let span = unsafe MutableSpan(
-        _unsafeElements: UnsafeMutableBufferPointer(start: start, count: count))
+        _unsafeElements: UnsafeMutableBufferPointer(start: start, count: storedCount))
       return unsafe _overrideLifetime(span, mutating: &self)
     }
   }

@@ -1,4 +1,4 @@
-internal import SlabCore
+public import SlabCore
 internal import SlabPlatform
 
 /// A growable array whose elements are charged to a group, and need not be copyable.
@@ -9,27 +9,27 @@ internal import SlabPlatform
 ///
 /// Its storage is one block of the size classes (`size-…` in slabinfo), at most 4 MiB. Not copyable; it
 /// holds its group's handle.
-@safe
+@frozen @safe
 public struct SlabArray<Element: ~Copyable>: ~Copyable {
   /// Of a live block with room for `capacity` elements, the first `count` of which are initialised;
   /// `nil` while `capacity` is 0.
-  var start: UnsafeMutablePointer<Element>?
-  /// Elements in the array. O(1).
-  public internal(set) var count = 0
-  /// Elements that fit without another block. O(1).
-  public internal(set) var capacity = 0
+  @usableFromInline var start: UnsafeMutablePointer<Element>?
+  @usableFromInline var storedCount = 0
+  @usableFromInline var storedCapacity = 0
   /// The group that is charged.
   public let group: MemoryGroup
 
   /// Makes an empty array; nothing is charged yet.
   ///
   /// - Parameter group: who will be charged; the one in effect here by default.
+  @inlinable
   public init(in group: MemoryGroup = .inEffect) {
     self.group = group
     unsafe start = nil
   }
 
   /// Makes an empty array with room for some elements. As `reserveCapacity`.
+  @inlinable
   public init(
     minimumCapacity: Int, in group: MemoryGroup = .inEffect
   ) throws(SlabError) {
@@ -37,40 +37,52 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     try reserveCapacity(minimumCapacity)
   }
 
+  @inlinable
   deinit {
     guard let start = unsafe start else { return }
     // SAFETY: the first `count` elements are initialised and ours.
-    unsafe start.deinitialize(count: count)
+    unsafe start.deinitialize(count: storedCount)
     SharedHeap.free(UInt(bitPattern: start))
   }
 
+  /// Elements in the array. O(1).
+  @inlinable
+  public var count: Int { storedCount }
+
+  /// Elements that fit without another block. O(1).
+  @inlinable
+  public var capacity: Int { storedCapacity }
+
   /// Whether the array has no element. O(1).
-  public var isEmpty: Bool { count == 0 }
+  @inlinable
+  public var isEmpty: Bool { storedCount == 0 }
 
   /// Elements that can be added without another block. O(1).
-  public var freeCapacity: Int { capacity - count }
+  @inlinable
+  public var freeCapacity: Int { storedCapacity - storedCount }
 
   /// Makes room for so many elements in all. O(count) if that needs another block, which is charged
   /// before the old one is freed; locks and system calls as `SlabCache.allocate`.
   ///
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.allocationTooLarge`. Then nothing
   ///   has changed.
+  @inlinable
   public mutating func reserveCapacity(_ minimumCapacity: Int) throws(SlabError) {
-    guard minimumCapacity > capacity else { return }
+    guard minimumCapacity > storedCapacity else { return }
     try move(toCapacity: minimumCapacity)
   }
 
-  /// Room for one element more, by doubling.
-  mutating func growIfFull() throws(SlabError) {
-    guard count == capacity else { return }
-    let double = max(4, capacity * 2)
+  /// For a full array: room for one element more, by doubling.
+  @inlinable @inline(never)
+  mutating func grow() throws(SlabError) {
+    let double = max(4, storedCapacity * 2)
     do throws(SlabError) {
       // Dispensable: nothing of the group's is reclaimed for room that is not needed yet.
       try move(toCapacity: double, isDispensable: true)
     } catch {
       do throws(SlabError) {
         // Near the limit less may do.
-        try reserveCapacity(capacity + 1)
+        try reserveCapacity(storedCapacity + 1)
       } catch {
         // What was reclaimed for that may do for the larger block, whose class can have smaller slabs.
         do throws(SlabError) { try move(toCapacity: double, isDispensable: true) } catch _ {
@@ -80,7 +92,8 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     }
   }
 
-  private mutating func move(
+  @inlinable @inline(never)
+  mutating func move(
     toCapacity wanted: Int, isDispensable: Bool = false
   ) throws(SlabError) {
     let stride = max(1, MemoryLayout<Element>.stride)
@@ -88,20 +101,34 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
     let block = unsafe try group.allocateBlock(
       bytes: overflows ? .max : bytes, alignment: max(16, MemoryLayout<Element>.alignment),
       isDispensable: isDispensable)
-    let new = unsafe block.baseAddress!.bindMemory(
+    let new = unsafe block.baseAddress.unsafelyUnwrapped.bindMemory(
       to: Element.self, capacity: block.count / stride)
     if let start = unsafe start {
       // SAFETY: the new block has room for more; the old elements are moved out, then it is freed.
-      unsafe new.moveInitialize(from: start, count: count)
+      unsafe new.moveInitialize(from: start, count: storedCount)
       SharedHeap.free(UInt(bitPattern: start))
     }
     unsafe start = new
-    capacity = block.count / stride
+    storedCapacity = block.count / stride
   }
 
+  @inlinable @inline(__always)
   func checkIndex(_ index: Int) {
-    guard index >= 0, index < count else { fatal("array: index out of range") }
+    // As unsigned numbers: what is below 0 is above every count.
+    guard UInt(bitPattern: index) < UInt(bitPattern: storedCount) else {
+      SlabArrayContract.reportIndex()
+    }
   }
+}
+
+/// What ends the process, outside of the generic type: one function for all element types.
+@usableFromInline
+enum SlabArrayContract {
+  @usableFromInline @inline(never)
+  static func reportIndex() -> Never { fatal("array: index out of range") }
+
+  @usableFromInline @inline(never)
+  static func reportCapacity() -> Never { fatal("array: appended beyond its capacity") }
 }
 
 extension SlabArray: @unchecked Sendable where Element: Sendable & ~Copyable {

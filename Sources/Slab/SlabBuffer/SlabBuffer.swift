@@ -33,7 +33,8 @@ public struct SlabBuffer: ~Copyable, Sendable {
     self.byteCount = byteCount
   }
 
-  /// Allocates room for bytes, of which there are none yet: `append` adds them. As above, but O(1).
+  /// Allocates room for bytes, of which there are none yet: `append` adds them. As above, but O(1). The room is
+  /// zero, or what the same group has left there.
   ///
   /// - Parameters:
   ///   - capacity: in bytes, 0 to 4 MiB.
@@ -110,6 +111,7 @@ extension MemoryGroup {
 
   /// A block of the size classes, which the caller owns: all of it can be used. One that the caller can
   /// do without is refused at a limit without a reclaim and without an event.
+  @usableFromInline
   func allocateBlock(
     bytes: Int, alignment: Int, isDispensable: Bool = false
   ) throws(SlabError) -> UnsafeMutableRawBufferPointer {

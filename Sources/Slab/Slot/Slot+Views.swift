@@ -25,7 +25,8 @@ extension Slot where Object: ~Copyable {
 }
 
 extension Slot where Object: BitwiseCopyable {
-  /// The object's bytes. O(1).
+  /// The object's bytes, its padding included. O(1). In the padding may stand what the object's group has left
+  /// there, and nothing of another one's.
   @inlinable
   public var bytes: RawSpan {
     @_lifetime(borrow self)

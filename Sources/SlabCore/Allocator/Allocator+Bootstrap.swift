@@ -60,7 +60,7 @@ extension Allocator {
     }
     var pages = PageAllocator(
       map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
-    guard let unit = pages.allocate(order: Self.bootstrapOrder) else {
+    guard let run = pages.allocate(order: Self.bootstrapOrder, for: .nobody) else {
       region.unmap()
       rootIndices.unmap()
       groupIDs.unmap()
@@ -68,7 +68,7 @@ extension Allocator {
       heap.unmap()
       throw .outOfMemory
     }
-    state = Pointer(address: heap.map.address(ofUnit: unit) + Self.stateOffset)!
+    state = Pointer(address: heap.map.address(ofUnit: run.unit) + Self.stateOffset)!
     // SAFETY: the run is ours, zeroed and larger than the state.
     unsafe state.unsafePointer.initialize(
       to: AllocatorState(
@@ -152,7 +152,7 @@ extension Allocator {
     unsafe group.unsafePointer.initialize(
       to: Group(
         id: UInt32(id), parent: nil, allocator: state, max: Group.unlimited, name: 0,
-        nameCount: 0, endings: state.pointee.configuration.endings))
+        nameCount: 0, endings: state.pointee.configuration.endings, tenant: .rootGroup))
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()

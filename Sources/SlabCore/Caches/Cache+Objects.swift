@@ -105,6 +105,7 @@ extension Pointer where Pointee == Cache {
 
   /// The slab leaves the cache's books, but not `slabCount`: see `release`.
   private func detach(_ slab: Pointer<Slab>, to chain: inout SlabChain) {
+    if pointee.root.pointee.isPoisoned { checkPoison(ofFreeObjectsIn: slab) }
     pointee.objectsTotal -= UInt64(slab.pointee.objectCount)
     pointee.units -= 1 << UInt32(slab.pointee.order)
     chain.push(slab)
@@ -141,7 +142,6 @@ extension Pointer where Pointee == Cache {
     if let first = pointee.partialFirst { first.pointee.previous = slab }
     pointee.partialFirst = slab
     if pointee.partialLast == nil { pointee.partialLast = slab }
-    slab.pointee.isListed = true
   }
 
   func listSlabLast(_ slab: Pointer<Slab>) {
@@ -150,7 +150,6 @@ extension Pointer where Pointee == Cache {
     if let last = pointee.partialLast { last.pointee.next = slab }
     pointee.partialLast = slab
     if pointee.partialFirst == nil { pointee.partialFirst = slab }
-    slab.pointee.isListed = true
   }
 
   func unlistSlab(_ slab: Pointer<Slab>) {
@@ -160,7 +159,6 @@ extension Pointer where Pointee == Cache {
     if let previous { previous.pointee.next = next } else { pointee.partialFirst = next }
     slab.pointee.next = nil
     slab.pointee.previous = nil
-    slab.pointee.isListed = false
   }
 
   // MARK: - The list of full slabs

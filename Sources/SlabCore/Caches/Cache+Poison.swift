@@ -21,6 +21,14 @@ extension Pointer where Pointee == Cache {
     unsafe start.storeBytes(of: endByte, toByteOffset: bytes - 1, as: UInt8.self)
   }
 
+  /// Under the lock, for a slab that leaves the cache: looks at its free objects as `checkPoison(of:)` does,
+  /// since nobody will be handed one of them. O(slab).
+  func checkPoison(ofFreeObjectsIn slab: Pointer<Slab>) {
+    for slot in 0..<Int(slab.pointee.objectCount) where slab.isFree(slot: slot) {
+      checkPoison(of: slab.pointee.address + UInt(slot) * UInt(pointee.slotBytes))
+    }
+  }
+
   /// Under the lock: ends the process if a free object has been written to. O(object size).
   func checkPoison(of object: UInt) {
     let last = Int(pointee.slotBytes) - 1

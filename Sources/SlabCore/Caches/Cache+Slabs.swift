@@ -8,22 +8,22 @@ internal import Synchronization
 extension Pointer where Pointee == Cache {
   /// Makes a slab of the cache. `units` is the memory that the cache had under its lock.
   func makeSlab(afterUnits units: Int) throws(AllocatorError) -> Pointer<Slab> {
-    let (unit, order) = try allocateRun(afterUnits: units)
+    let run = try allocateRun(afterUnits: units)
     pointee.group?.reclaimAboveHigh()
-    let slots = pointee.root.pointee.geometry.objectCount(order: order)
+    let slots = pointee.root.pointee.geometry.objectCount(order: run.order)
     let allocator = pointee.allocator
-    let run = allocator.pointee.pages.map.address(ofUnit: unit)
-    let firstObject = run + UInt(color(slots: slots, order: order))
+    let start = allocator.pointee.pages.map.address(ofUnit: run.unit)
+    let firstObject = start + UInt(color(slots: slots, order: run.order))
     // The first objects are written to very soon, and recycled memory is cold among many groups.
     for slot in 0..<min(slots, 3) { prefetch(firstObject + UInt(slot) * UInt(pointee.slotBytes)) }
     let descriptor: UInt
     if pointee.isSelfDescribing {
-      descriptor = run
+      descriptor = start
     } else {
       do throws(AllocatorError) {
         descriptor = try allocator.slabDescriptors(slots: slots).allocate()
       } catch {
-        freeRun(unit: unit, order: order)
+        freeRun(run)
         throw error
       }
     }
@@ -32,13 +32,14 @@ extension Pointer where Pointee == Cache {
     // SAFETY: the descriptor's memory is ours and large enough for the fields and their bits.
     unsafe slab.unsafePointer.initialize(
       to: Slab(
-        cache: self, address: firstObject, slots: slots, order: order, firstSlot: firstSlot))
+        cache: self, address: firstObject, slots: slots, order: run.order, firstSlot: firstSlot,
+        isForeign: isClearedObjectByObject(run)))
     slab.setAllFree(slots: slots, firstSlot: firstSlot)
     construct(from: firstObject, slots: slots)
-    allocator.pointee.pages.map.setSlab(slab, of: self, unit: unit, order: order)
+    allocator.pointee.pages.map.setSlab(slab, of: self, unit: run.unit, order: run.order)
     let root = pointee.root
     root.add(slots - firstSlot, to: RootCache.Sum.objectsTotal)
-    root.add(1 << order, to: RootCache.Sum.units)
+    root.add(1 << run.order, to: RootCache.Sum.units)
     return slab
   }
 
@@ -49,6 +50,22 @@ extension Pointer where Pointee == Cache {
     guard pointee.root.pointee.isInternal, !pointee.isSelfDescribing else { return 0 }
     let spare = (UnitMap.unitBytes << order) - slots * Int(pointee.slotBytes)
     return min(spare, SlabGeometry.cacheLine) & ~(SlabGeometry.cacheLine - 1)
+  }
+
+  /// Clears a run for a slab that another tenant had, where that must be done now; whether it is done as
+  /// objects are handed out. What the core leaves in its own objects' memory nobody sees.
+  private func isClearedObjectByObject(_ run: Run) -> Bool {
+    let root = pointee.root
+    guard run.isForeign, !root.pointee.isInternal else { return false }
+    // Large objects are not cleared under the cache's lock; constructors and poison come first.
+    guard unsafe root.pointee.constructor == nil, !root.pointee.isPoisoned,
+      pointee.slotBytes < SlabGeometry.pageRun
+    else {
+      zeroMemory(
+        at: pointee.allocator.pointee.pages.map.address(ofUnit: run.unit), bytes: run.bytes)
+      return false
+    }
+    return true
   }
 
   private func construct(from firstObject: UInt, slots: Int) {
@@ -65,43 +82,37 @@ extension Pointer where Pointee == Cache {
 
   /// A run for the next slab, charged to the cache's group. A refused charge or allocation is
   /// tried again with the smallest slab, then, for a charge, after a reclaim.
-  private func allocateRun(
-    afterUnits units: Int
-  ) throws(AllocatorError) -> (unit: Int, order: Int) {
+  private func allocateRun(afterUnits units: Int) throws(AllocatorError) -> Run {
     let geometry = pointee.root.pointee.geometry
     // A child's slabs are made by holders of a handle, for whom it does not change.
     guard let group = pointee.group else {
       let pages = pointee.allocator.pages
-      if let unit = pages.allocate(order: geometry.fullOrder) {
-        return (unit, geometry.fullOrder)
-      }
+      if let run = pages.allocate(order: geometry.fullOrder, for: tenant) { return run }
       let smallest = max(UnitMap.pageOrder, geometry.firstOrder)
-      guard smallest < geometry.fullOrder, let unit = pages.allocate(order: smallest)
+      guard smallest < geometry.fullOrder, let run = pages.allocate(order: smallest, for: tenant)
       else { throw .outOfMemory }
-      return (unit, smallest)
+      return run
     }
     let order = geometry.nextOrder(afterUnits: units)
     do throws(AllocatorError) {
-      return (try group.allocateRun(order: order), order)
+      return try group.allocateRun(order: order)
     } catch {
-      if order > geometry.firstOrder,
-        let unit = try? group.allocateRun(order: geometry.firstOrder)
-      {
-        return (unit, geometry.firstOrder)
+      if order > geometry.firstOrder, let run = try? group.allocateRun(order: geometry.firstOrder) {
+        return run
       }
       guard case .groupLimit(let refusing) = error else { throw error }
-      return (
-        try group.allocateRunAfterReclaim(order: geometry.firstOrder, refusedBy: refusing),
-        geometry.firstOrder
-      )
+      return try group.allocateRunAfterReclaim(order: geometry.firstOrder, refusedBy: refusing)
     }
   }
 
-  private func freeRun(unit: Int, order: Int) {
+  /// Of a root: whose bytes its objects hold.
+  private var tenant: Tenant { pointee.root.pointee.isInternal ? .nobody : .rootGroup }
+
+  private func freeRun(_ run: Run) {
     if isRoot {
-      pointee.allocator.pages.free(unit: unit, order: order)
+      pointee.allocator.pages.free(run, of: tenant)
     } else {
-      freeChargedRuns(InlineArray(repeating: (unit, order)), count: 1)
+      freeChargedRuns(InlineArray(repeating: run), count: 1)
     }
   }
 
@@ -144,15 +155,17 @@ extension Pointer where Pointee == Cache {
   /// Slabs that are in no book any more: their runs and their descriptors.
   fileprivate func giveBack(_ piece: SlabPiece) {
     let map = pointee.allocator.pointee.pages.map
-    var runs = InlineArray<16, (unit: Int, order: Int)>(repeating: (0, 0))
+    var runs = InlineArray<16, Run>(repeating: Run())
     for index in 0..<piece.count {
       let slab = piece[index]
-      runs[index] = (map.unit(of: slab.pointee.address), Int(slab.pointee.order))
+      runs[index] = Run(
+        unit: map.unit(of: slab.pointee.address), order: slab.pointee.order,
+        isForeign: slab.isForeign)
       map.clear(unit: runs[index].unit, order: runs[index].order)
     }
     if isRoot {
       for index in 0..<piece.count {
-        pointee.allocator.pages.free(unit: runs[index].unit, order: runs[index].order)
+        pointee.allocator.pages.free(runs[index], of: tenant)
       }
     } else {
       freeChargedRuns(runs, count: piece.count)
@@ -196,7 +209,7 @@ private struct SlabPiece {
     slabs[count] = slab
     count += 1
     objects += Int(slab.pointee.objectCount)
-    units += 1 << Int(slab.pointee.order)
+    units += 1 << slab.pointee.order
   }
 
   subscript(_ index: Int) -> Pointer<Slab> { slabs[index]! }

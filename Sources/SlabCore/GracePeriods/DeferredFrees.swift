@@ -87,7 +87,9 @@ extension Pointer where Pointee == AllocatorState {
     defer { pointee.callbacks.deferred.freeing.subtract(1, ordering: .sequentiallyConsistent) }
     var start = 0
     while start < objects.count {
-      let cache = unsafe allocator.cache(of: objects[start])!
+      guard let cache = unsafe allocator.cache(of: objects[start]) else {
+        fatal("free: an object that awaited a grace period is gone (was its group discarded?)")
+      }
       var end = start + 1
       while end < objects.count, unsafe allocator.cache(of: objects[end]) == cache { end += 1 }
       // Before the objects are free: afterwards the cache may be gone.
@@ -353,6 +355,8 @@ extension Allocator {
   /// as live, and stays charged, until it is free; `destroy` of its cache is not refused for it.
   package func freeAfterGracePeriod(_ object: UInt) {
     guard let cache = cache(of: object) else { Self.reportForeignPointer() }
+    // Now, and not when its grace period is over: then nobody would know by whom.
+    guard cache.isStartOfObject(object) else { fatal("free: not the start of an object") }
     cache.pointee.root.add(1, to: RootCache.Sum.deferred)
     let words = Pointer<SheafWords>(of: &state.pointee.callbacks.deferred.words)
     switch state.pointee.region.push(words, object) {

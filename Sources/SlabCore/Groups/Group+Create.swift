@@ -47,7 +47,8 @@ extension Allocator {
       to: Group(
         id: UInt32(id), parent: parent, allocator: state, max: max, name: name,
         nameCount: utf8.count,
-        endings: state.isLinux410 ? .keep : endings ?? state.pointee.configuration.endings))
+        endings: state.isLinux410 ? .keep : endings ?? state.pointee.configuration.endings,
+        tenant: Tenant(groupsBefore: state.pointee.registry.groupsCreated)))
     group.pointee.high.store(high, ordering: .relaxed)
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()

@@ -98,7 +98,7 @@ extension Pointer where Pointee == Group {
   /// tries again as long as that helps.
   func allocateRunAfterReclaim(
     order: Int, refusedBy first: Pointer<Group>
-  ) throws(AllocatorError) -> Int {
+  ) throws(AllocatorError) -> Run {
     guard !Threads.isDispensable else { throw .groupLimit(first) }
     let allocator = Allocator(state: pointee.allocator)
     var refusing = first

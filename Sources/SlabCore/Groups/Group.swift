@@ -95,15 +95,20 @@ package struct Group: ~Copyable {
   let changeHolds = Atomic<UInt8>(0)
   let endings: EndingPolicy
   var nextChanged: Pointer<Group>? = nil
-  /// Bytes up to which it is spared while others have something to give.
-  package let low = Atomic<Int>(0)
+  /// Whose the bytes are that it leaves in memory.
+  let tenant: Tenant
+  /// Whether free units of a group that has ended were joined to its own: under the page lock.
+  var hasInheritedUnits = false
   /// Sentinel of its shrinkers.
   var shrinkers = ListNode()
   // Line 5.
   /// By event: the group's own, then those of the group and of all below it.
   let events = InlineArray<8, Atomic<Int>> { _ in Atomic(0) }
+  // Line 6.
+  /// Bytes up to which it is spared while others have something to give.
+  package let low = Atomic<Int>(0)
 
-  static var descriptorBytes: Int { 384 }
+  static var descriptorBytes: Int { 448 }
   static var siblingNodeOffset: UInt { 176 }
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.
@@ -113,7 +118,7 @@ package struct Group: ~Copyable {
 
   init(
     id: UInt32, parent: Pointer<Group>?, allocator: Pointer<AllocatorState>, max: Int,
-    name: UInt, nameCount: Int, endings: EndingPolicy
+    name: UInt, nameCount: Int, endings: EndingPolicy, tenant: Tenant
   ) {
     table = Atomic(0)
     state = Atomic(GroupState.online.rawValue)
@@ -127,6 +132,7 @@ package struct Group: ~Copyable {
     peak = Atomic(0)
     self.name = name
     self.endings = endings
+    self.tenant = tenant
   }
 }
 

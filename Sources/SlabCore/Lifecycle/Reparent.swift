@@ -42,6 +42,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.pages.lock.lock()
     // Releasing: pairs with the acquiring load in `state`.
     group.pointee.state.store(GroupState.reparenting.rawValue, ordering: .releasing)
+    parent.pointee.hasInheritedUnits = true
     for order in 0..<UnitMap.pageOrder {
       pointee.pages.map.join(
         &group.pointee.freeUnits[order], to: &parent.pointee.freeUnits[order])

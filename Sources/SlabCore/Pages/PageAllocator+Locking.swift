@@ -5,16 +5,16 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension Pointer where Pointee == PageAllocator {
-  func allocate(order: Int) -> Int? {
+  func allocate(order: Int, for tenant: Tenant) -> Run? {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
-    return pointee.allocate(order: order)
+    return pointee.allocate(order: order, for: tenant)
   }
 
-  func free(unit: Int, order: Int) {
+  func free(_ run: Run, of tenant: Tenant) {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
-    pointee.free(unit: unit, order: order)
+    pointee.free(run, of: tenant)
   }
 
   /// Gives dirty memory back to the system until at most `keeping` dirty pages are left, or what is

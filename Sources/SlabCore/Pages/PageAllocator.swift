@@ -61,32 +61,34 @@ package struct PageAllocator: ~Copyable {
   // MARK: - Allocating
 
   /// A run of 2^order units, order at least `UnitMap.pageOrder`, aligned to its size; `nil` if the
-  /// reservation is used up or the system refuses memory.
+  /// reservation is used up or the system refuses memory. What is foreign in it the tenant clears, when
+  /// the lock is free.
   ///
   /// O(orders); one system call per 4 MiB of growth.
-  mutating func allocate(order: Int) -> Int? {
+  mutating func allocate(order: Int, for tenant: Tenant) -> Run? {
     invariant(order >= UnitMap.pageOrder && order <= Self.largestOrder, "pages: order")
-    if let unit = takeRun(order: order, dirty: true) ?? takeRun(order: order, dirty: false) {
-      return unit
+    if let (unit, last) = takeRun(order: order, dirty: true) {
+      return Run(unit: unit, order: order, isForeign: tenant.isForeign(to: last))
     }
-    guard grow() else { return nil }
-    return takeRun(order: order, dirty: false)
+    if let (unit, _) = takeRun(order: order, dirty: false) { return Run(unit: unit, order: order) }
+    guard grow(), let (unit, _) = takeRun(order: order, dirty: false) else { return nil }
+    return Run(unit: unit, order: order)
   }
 
-  /// The smallest free run of one kind that is large enough, split down.
-  private mutating func takeRun(order: Int, dirty: Bool) -> Int? {
+  /// The smallest free run of one kind that is large enough, split down, and whose it was.
+  private mutating func takeRun(order: Int, dirty: Bool) -> (unit: Int, tenant: Tenant)? {
     for larger in order...Self.largestOrder {
-      guard let unit = popRun(order: larger, dirty: dirty) else { continue }
+      guard let (unit, tenant) = popRun(order: larger, dirty: dirty) else { continue }
       var split = larger
       while split > order {
         split -= 1
-        pushRun(unit + 1 << split, order: split, dirty: dirty)
+        pushRun(unit + 1 << split, order: split, dirty: dirty, of: tenant)
       }
       let pages = 1 << (order - UnitMap.pageOrder)
       if dirty { dirtyPages -= pages } else { cleanPages -= pages }
       usedPages += pages
       residentPagesPeak = max(residentPagesPeak, usedPages + dirtyPages)
-      return unit
+      return (unit, tenant)
     }
     return nil
   }
@@ -103,7 +105,7 @@ package struct PageAllocator: ~Copyable {
     } catch {
       return false
     }
-    pushRun(endUnit, order: Self.largestOrder, dirty: false)
+    pushRun(endUnit, order: Self.largestOrder, dirty: false, of: .nobody)
     endUnit += units
     endUnitPeak = max(endUnitPeak, endUnit)
     cleanPages += units >> UnitMap.pageOrder
@@ -112,28 +114,32 @@ package struct PageAllocator: ~Copyable {
 
   // MARK: - Freeing
 
-  /// Takes a run back; its memory stays resident until it is given back. O(orders).
-  mutating func free(unit: Int, order: Int) {
-    let pages = 1 << (order - UnitMap.pageOrder)
+  /// Takes a run back from a tenant; its memory stays resident until it is given back. O(orders).
+  mutating func free(_ run: Run, of tenant: Tenant) {
+    let pages = 1 << (run.order - UnitMap.pageOrder)
     usedPages -= pages
     dirtyPages += pages
-    insertMerging(unit: unit, order: order, dirty: true)
+    insertMerging(
+      unit: run.unit, order: run.order, dirty: true, of: run.isForeign ? .nobody : tenant)
     if dirtyPages > 2 * pagesToKeep { hasExcess.store(true, ordering: .relaxed) }
   }
 
-  private mutating func insertMerging(unit: Int, order: Int, dirty: Bool) {
+  private mutating func insertMerging(
+    unit: Int, order: Int, dirty: Bool, of tenant: Tenant
+  ) {
     var unit = unit
     var order = order
+    var tenant = tenant
     while order < Self.largestOrder {
       let buddy = unit ^ 1 << order
       let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == order, UnitMap.isDirty(word) == dirty
       else { break }
-      removeRun(buddy, order: order, dirty: dirty)
+      if removeRun(buddy, order: order, dirty: dirty) != tenant { tenant = .nobody }
       unit = min(unit, buddy)
       order += 1
     }
-    pushRun(unit, order: order, dirty: dirty)
+    pushRun(unit, order: order, dirty: dirty, of: tenant)
   }
 
   // MARK: - Giving back
@@ -143,7 +149,7 @@ package struct PageAllocator: ~Copyable {
   mutating func takeDirtyRun(keeping: Int) -> (unit: Int, order: Int)? {
     guard dirtyPages > keeping else { return nil }
     for order in (UnitMap.pageOrder...Self.largestOrder).reversed() {
-      guard let unit = popRun(order: order, dirty: true) else { continue }
+      guard let (unit, _) = popRun(order: order, dirty: true) else { continue }
       dirtyPages -= 1 << (order - UnitMap.pageOrder)
       usedPages += 1 << (order - UnitMap.pageOrder)
       return (unit, order)
@@ -161,7 +167,7 @@ package struct PageAllocator: ~Copyable {
       cleanPages += pages
       returnedBytes += pages * Self.pageBytes
     }
-    insertMerging(unit: run.unit, order: run.order, dirty: refused)
+    insertMerging(unit: run.unit, order: run.order, dirty: refused, of: .nobody)
   }
 
   /// Takes free 4 MiB chunks off the end of the heap and gives the map's memory for them back.
@@ -173,7 +179,7 @@ package struct PageAllocator: ~Copyable {
       guard UnitMap.isFree(word), UnitMap.order(word) == Self.largestOrder,
         !UnitMap.isDirty(word)
       else { return }
-      removeRun(unit, order: Self.largestOrder, dirty: false)
+      _ = removeRun(unit, order: Self.largestOrder, dirty: false)
       // Where the kernel refuses, the words are zero all the same.
       try? SystemCall.giveBack(at: map.words.address + UInt(unit) * 8, bytes: units * 8)
       returnedBytes += units * 8
@@ -184,28 +190,37 @@ package struct PageAllocator: ~Copyable {
 
   // MARK: - Lists
 
-  private mutating func pushRun(_ unit: Int, order: Int, dirty: Bool) {
+  private mutating func pushRun(_ unit: Int, order: Int, dirty: Bool, of tenant: Tenant) {
     if dirty {
       map.pushFree(unit: unit, order: order, dirty: true, head: &dirtyHeads[order])
+      map.setTenant(tenant, ofFreeRun: unit)
     } else {
       map.pushFree(unit: unit, order: order, dirty: false, head: &cleanHeads[order])
     }
   }
 
-  private mutating func removeRun(_ unit: Int, order: Int, dirty: Bool) {
-    if dirty {
-      map.removeFree(unit: unit, head: &dirtyHeads[order])
-    } else {
+  /// Takes a run off its list; whose it was.
+  private mutating func removeRun(_ unit: Int, order: Int, dirty: Bool) -> Tenant {
+    guard dirty else {
       map.removeFree(unit: unit, head: &cleanHeads[order])
+      return .nobody
     }
+    map.removeFree(unit: unit, head: &dirtyHeads[order])
+    return takeTenant(ofRun: unit)
   }
 
-  private mutating func popRun(order: Int, dirty: Bool) -> Int? {
-    if dirty {
-      map.popFree(head: &dirtyHeads[order])
-    } else {
-      map.popFree(head: &cleanHeads[order])
+  private mutating func popRun(order: Int, dirty: Bool) -> (unit: Int, tenant: Tenant)? {
+    guard dirty else {
+      return map.popFree(head: &cleanHeads[order]).map { ($0, .nobody) }
     }
+    return map.popFree(head: &dirtyHeads[order]).map { ($0, takeTenant(ofRun: $0)) }
+  }
+
+  /// The mark of a run that is on no list any more: words inside a run are 0.
+  private func takeTenant(ofRun unit: Int) -> Tenant {
+    let tenant = map.tenant(ofFreeRun: unit)
+    map.setTenant(.nobody, ofFreeRun: unit)
+    return tenant
   }
 
   /// Bytes of memory that the heap and its map hold: pages in use and dirty ones, and the map's.

@@ -4,10 +4,12 @@
 // A *unit* is 1 KiB, a quarter of an OS page: small slabs of a group share pages at this grain. The
 // word of a unit is one of
 //
-//   0                                              nobody's, or inside a free run
+//   0                                              nobody's, or inside a slab of one large object or a
+//                                                  free run
 //   slab : 32 | 0 | cache : 31                     in a slab of that cache
 //   order : 4 | next : 28 | 1 | 0 : 2 | dirty : 1 | previous : 28
 //                                                  first of a free run of 2^order units
+//   tenant : 32 | 0 : 32                           second of a dirty run of pages: who had all of it
 //
 // where `cache` and `slab` are descriptors' offsets from the heap's base in granules of 64 bytes
 // (hence the limit of 128 GiB), and `next`, `previous` are units. So an address leads to its cache
@@ -129,6 +131,14 @@ package struct UnitMap {
 
   private func setPrevious(_ unit: UInt32, of other: Int) {
     words[other] = words[other] & ~Self.previousMask | UInt64(unit)
+  }
+
+  /// Who had all of a dirty run of pages; 0 for nobody in particular.
+  func tenant(ofFreeRun unit: Int) -> Tenant { Tenant(number: UInt32(words[unit + 1] >> 32)) }
+
+  /// Notes who had a run. To everybody else the word says "nobody's", as 0 does.
+  func setTenant(_ tenant: Tenant, ofFreeRun unit: Int) {
+    setNeighbour(unit + 1, to: UInt64(tenant.number) << 32)
   }
 
   /// Puts a run at the head of a free list. O(1).

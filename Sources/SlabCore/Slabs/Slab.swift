@@ -27,27 +27,33 @@ package struct Slab: ~Copyable {
   var inUse: UInt16 = 0
   /// Objects that the slab can hand out.
   let objectCount: UInt16
-  /// log2 of the run's units.
-  let order: UInt8
-  /// Whether it is on the partial list: full slabs are on no list.
-  var isListed = false
-  /// Words of `freeBits` in use.
-  let wordCount: UInt8
+  /// The first slot that may hold another tenant's bytes, as all behind it may; `allCleared` if none
+  /// does. Objects are handed out lowest first, so that those below have been.
+  var firstUncleared: UInt16
+  /// log2 of the run's units, and, in the upper half, the words of `freeBits` in use.
+  private let orderAndWords: UInt8
   /// The first word that may have a bit set.
   var firstWord: UInt8 = 0
   // Behind it, `wordCount` words: a bit for each object, set if it is free.
 
-  init(cache: Pointer<Cache>, address: UInt, slots: Int, order: Int, firstSlot: Int) {
+  /// log2 of the run's units.
+  var order: Int { Int(orderAndWords & 15) }
+  var wordCount: Int { Int(orderAndWords >> 4) }
+
+  init(
+    cache: Pointer<Cache>, address: UInt, slots: Int, order: Int, firstSlot: Int, isForeign: Bool
+  ) {
     self.cache = cache
     self.address = address
-    self.order = UInt8(order)
+    orderAndWords = UInt8((slots + 63) / 64) << 4 | UInt8(order)
     objectCount = UInt16(slots - firstSlot)
-    wordCount = UInt8((slots + 63) / 64)
+    firstUncleared = isForeign ? 0 : Self.allCleared
   }
 
   /// Bytes of a descriptor for slabs of up to 192 and of up to 704 objects.
   static var descriptorBytes: Int { 64 }
   static var wideDescriptorBytes: Int { 128 }
+  static var allCleared: UInt16 { .max }
   static var slotsOfDescriptor: Int { (descriptorBytes - 40) * 8 }
   static var slotsOfWideDescriptor: Int { (wideDescriptorBytes - 40) * 8 }
 }
@@ -68,14 +74,15 @@ extension Pointer where Pointee == Slab {
 
   /// Makes every object from `firstSlot` on free.
   func setAllFree(slots: Int, firstSlot: Int) {
-    for word in 0..<Int(pointee.wordCount) {
+    for word in 0..<pointee.wordCount {
       let bits = min(64, slots - word * 64)
       freeBits[word] = bits == 64 ? ~0 : 1 << UInt64(bits) - 1
     }
     for slot in 0..<firstSlot { freeBits[slot >> 6] &= ~(1 << UInt64(slot & 63)) }
   }
 
-  /// Takes a free object, the lowest one; the slab must have one. O(words), from a hint.
+  /// Takes a free object, the lowest one; the slab must have one. O(words), from a hint, and, if it is
+  /// handed out for the first time in foreign memory, O(object size).
   func takeObject(slotBytes: Int) -> UInt {
     var word = Int(pointee.firstWord)
     while freeBits[word] == 0 { word += 1 }
@@ -83,7 +90,24 @@ extension Pointer where Pointee == Slab {
     freeBits[word] = bits & (bits &- 1)
     pointee.firstWord = UInt8(word)
     pointee.inUse += 1
-    return pointee.address + UInt((word * 64 + bits.trailingZeroBitCount) * slotBytes)
+    let slot = word * 64 + bits.trailingZeroBitCount
+    if slot == Int(pointee.firstUncleared) { clearSlot(slotBytes: slotBytes) }
+    return pointee.address + UInt(slot * slotBytes)
+  }
+
+  /// Whether there is something of another tenant left in the run.
+  var isForeign: Bool { pointee.firstUncleared != Slab.allCleared }
+
+  /// Clears the first slot that is not, and with the last one what is left of the run behind it.
+  private func clearSlot(slotBytes: Int) {
+    let slot = Int(pointee.firstUncleared)
+    var bytes = slotBytes
+    pointee.firstUncleared += 1
+    if slot + 1 == Int(pointee.objectCount) {
+      pointee.firstUncleared = Slab.allCleared
+      bytes = UnitMap.unitBytes << pointee.order - slot * slotBytes
+    }
+    zeroMemory(at: pointee.address + UInt(slot * slotBytes), bytes: bytes)
   }
 
   /// Puts the object of a slot back; false if it is there already. O(1).
@@ -97,10 +121,13 @@ extension Pointer where Pointee == Slab {
     return true
   }
 
+  /// Whether a slot's object is in the slab.
+  func isFree(slot: Int) -> Bool { freeBits[slot >> 6] & 1 << UInt64(slot & 63) != 0 }
+
   /// Free objects by the bits; for checks.
   var countedFreeObjects: Int {
     var count = 0
-    for word in 0..<Int(pointee.wordCount) { count += freeBits[word].nonzeroBitCount }
+    for word in 0..<pointee.wordCount { count += freeBits[word].nonzeroBitCount }
     return count
   }
 }
