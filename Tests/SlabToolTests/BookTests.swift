@@ -67,13 +67,13 @@ private struct SeededGenerator: RandomNumberGenerator {
 @Suite(.inTurn) struct TaskTableTests {
   @Test func tasksMoveAndAreUnknownAtFirst() {
     var tasks = TaskTable()
-    #expect(tasks[FtraceLine.greatestPid] == nil)
+    #expect(tasks[EventHead.greatestPid] == nil)
     tasks[9] = nil
     tasks[5] = 3
-    tasks[FtraceLine.greatestPid] = 4
+    tasks[EventHead.greatestPid] = 4
     #expect(tasks[5] == 3)
     #expect(tasks[6] == nil)
-    #expect(tasks[FtraceLine.greatestPid] == 4)
+    #expect(tasks[EventHead.greatestPid] == 4)
     tasks[5] = nil
     #expect(tasks[5] == nil)
   }

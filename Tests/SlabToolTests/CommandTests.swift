@@ -52,7 +52,10 @@ import Testing
     ("\"$slab\" replay - </", "cannot read standard input: it is a directory"),
     ("\"$slab\" replay - <&-", "cannot open standard input: Bad file descriptor"),
     ("\"$slab\" replay /dev/null", "/dev/null: the recording is empty: it holds no event"),
-    ("echo hello | \"$slab\" replay -", "standard input:1: not an ftrace line: \"hello\""),
+    (
+      "echo hello | \"$slab\" replay -",
+      "standard input:1: no event of tracefs, trace-cmd or perf script: \"hello\""
+    ),
     ("\"$slab\" replay >/dev/full", "cannot write the report: No space left on device"),
     ("\"$slab\" replay --json >&-", "cannot write the report: Bad file descriptor"),
   ])
@@ -127,6 +130,6 @@ import Testing
     let ending = try shell(
       "gzip -f \"$1\"; \"$slab\" replay \"$1.gz\"; code=$?; rm \"$1.gz\"; exit $code", file.path)
     #expect(ending.exitCode == 1)
-    #expect(ending.messages == "slab: \(file.path).gz:1: not an ftrace line: \"hello\"\n")
+    #expect(ending.messages.hasPrefix("slab: \(file.path).gz:1: no event of tracefs"))
   }
 }

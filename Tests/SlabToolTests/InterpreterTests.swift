@@ -130,13 +130,14 @@ import Testing
     #expect(counts.lines == 10)
     #expect(counts.events == 2)
     #expect(counts.irregularities[.lostEventLines] == 2)
+    #expect(counts.lostEvents == 124)
     #expect(counts.irregularities[.malformedLines] == 2)
     #expect(counts.irregularities[.unknownEvents] == 1)
     #expect(counts.irregularities[.truncatedLines] == 1)
     #expect(counts.frees == 0)
     #expect(
       counts.irregularities.warnings(recording: "F") == [
-        "F:4: warning: the kernel lost events here: frees may be missing (2 in all)",
+        "F:4: warning: events were lost here: frees may be missing (2 in all)",
         "F:6: warning: not a whole event: ignored (2 in all)",
         "F:10: warning: the last line is cut off: ignored",
       ])
@@ -148,8 +149,8 @@ import Testing
   }
 
   @Test(arguments: ["hello\n", "hello", "hello\n" + Line.kfree("1")])
-  func notFtrace(_ text: String) {
-    #expect(throws: ToolError.notFtrace(name: "test", line: 2, excerpt: "hello")) {
+  func notARecording(_ text: String) {
+    #expect(throws: ToolError.notARecording(name: "test", first: NotUnderstood("hello", line: 2))) {
       try interpret("# a comment\n" + text)
     }
   }
@@ -157,9 +158,9 @@ import Testing
   @Test func anExcerptIsPrintableAndShort() {
     let text = "\u{1B}[2J" + String(repeating: "x", count: 1 << 20)
     let excerpt = "\u{FFFD}[2J" + String(repeating: "x", count: 56)
-    #expect(throws: ToolError.notFtrace(name: "test", line: 1, excerpt: excerpt)) {
-      try interpret(text)
-    }
+    let first = NotUnderstood(text, line: 1)
+    #expect(first.excerpt == excerpt)
+    #expect(throws: ToolError.notARecording(name: "test", first: first)) { try interpret(text) }
   }
 
   @Test func aLineLargerThanTheBuffer() throws {

@@ -142,7 +142,9 @@ private func replay(
     "pinned_child_caches_at_end", "endings", "groups_released", "child_caches_released",
     "charged_bytes_peak", "charged_bytes_at_end", "charged_bytes_after_cleanup", "peak_bytes",
     "bytes_after_cleanup", "fences", "fence_batches", "worker_threads_peak", "offline_ns",
-    "replay_seconds", "events", "events_per_second",
+    "replay_seconds", "events", "events_per_second", "version", "format", "null_frees", "notes",
+    "lost_events", "hashed_addresses", "expected_collisions", "caches_named_by_free",
+    "caches_named_by_size", "unread_allocation_events",
   ]
 
   @Test func jsonHasEveryKey() throws {
@@ -161,7 +163,7 @@ private func replay(
     let file = try TemporaryFile(Line.allocate("a1") + "garbage\n")
     let text = ReplayReport(try replay(file.path, copies: 1000)).text()
     #expect(text.contains("slab replay of test, 1,000 copies side by side\n"))
-    #expect(text.contains("  0 frees, 0 implicit ones; 0 frees of unknown addresses\n"))
+    #expect(text.contains("  0 frees, 0 implicit ones; 0 of unknown addresses, 0 of NULL\n"))
     #expect(text.contains("1 malformed_lines: not a whole event: ignored\n"))
     #expect(text.contains("1,000 objects live, 0 of them charged"))
   }

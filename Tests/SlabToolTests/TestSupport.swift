@@ -21,6 +21,13 @@ func interpret(
   return (interpreter.target, interpreter.currentCounts)
 }
 
+extension NotUnderstood {
+  init(_ text: String, line: Int) {
+    let bytes = Array(text.utf8)
+    self.init(bytes.span, line: line)
+  }
+}
+
 /// A file that is removed with its owner.
 final class TemporaryFile {
   let path: String

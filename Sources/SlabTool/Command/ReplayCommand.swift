@@ -9,24 +9,32 @@ struct ReplayCommand: ParsableCommand {
     commandName: "replay",
     abstract: "Lives a recording of the Linux kernel's slab events on the allocator.",
     discussion: """
-      A recording is ftrace text (/sys/kernel/tracing/trace) of the events kmem_cache_alloc, \
-      kmem_cache_free, kfree, cgroup_mkdir, cgroup_rmdir, cgroup_attach_task, \
-      sched_process_fork and sched_process_exit, from Linux 6.1 or later. Each cgroup becomes a \
-      memory group, each kernel cache a root cache, each accounted allocation of a task in a \
-      group an object in the group's child cache. Every object is written at both ends and \
-      checked when it is freed.
+      A recording is the text of tracefs (/sys/kernel/tracing/trace and trace_pipe, also with \
+      options/fields), of trace-cmd report, or of perf script, from Linux 4.4 or later; which one \
+      is found out. It holds the events kmem_cache_alloc, kmalloc (and these with _node), \
+      kmem_cache_free, kfree, cgroup_mkdir, cgroup_rmdir, cgroup_attach_task, sched_process_fork \
+      and sched_process_exit. Each cgroup becomes a memory group, each kernel cache a root cache, \
+      each accounted allocation of a task in a group an object in the group's child cache. Every \
+      object is written at both ends and checked when it is freed.
+
+      Without accounted= (before Linux 6.1 or so) an allocation is charged if its flags say so \
+      (__GFP_ACCOUNT, GFP_KERNEL_ACCOUNT). Where allocations do not name their cache (up to Linux \
+      6.18), it gets the name under which objects from the same place in the kernel are freed, \
+      else one made of its size; such a recording is read twice, from a pipe by way of a \
+      temporary file. kmalloc has a cache for each size.
 
       What cannot be lived as it stands is counted in the report, and warned of with its first \
       line: \(Self.treatments)
-      A first line that is not ftrace, a recording without events, an object that was \
-      overwritten and sums that do not add up are errors (exit code 1).
+      A first line that is of no such recording, lines of two formats, a recording without \
+      allocations or of which more than half of the allocations are not understood, an object \
+      that was overwritten and sums that do not add up are errors (exit code 1).
       """)
 
   static let copiesRange = 1...10_000
 
   @Argument(
     help: ArgumentHelp(
-      "A file of ftrace text, also as .gz, .zst or .xz, or - for text from standard input.",
+      "A file of text, also as .gz, .zst or .xz, or - for text from standard input.",
       discussion: "Without it, the recording of 50 short jobs that comes with slab."))
   var recording: String?
 
@@ -53,6 +61,15 @@ struct ReplayCommand: ParsableCommand {
         the recording is lived twice, and the report sets the two side by side.
         """))
   var design = DesignChoice.current
+
+  @Option(
+    help: ArgumentHelp(
+      "The cgroup hierarchy whose groups are replayed (root= in the events).",
+      discussion: """
+        That of the memory controller stands in /proc/cgroups; 0 is cgroup v2. Without the option it \
+        is the one of the first cgroup_mkdir.
+        """))
+  var hierarchy: UInt64?
 
   @Flag(help: "Print the allocator's slabinfo at the end of the recording.")
   var slabinfo = false
@@ -94,7 +111,7 @@ struct ReplayCommand: ParsableCommand {
       let replay = Replay(
         path: path, name: name, copies: copies,
         endings: design == .linux410 ? .keep : endings ?? .reparent, isSlabinfoWanted: slabinfo,
-        design: design)
+        design: design, hierarchy: hierarchy)
       let isFirst = reports.isEmpty
       let outcome = try replay.run {
         // The second reading finds the same.

@@ -12,8 +12,13 @@ enum ToolError: Error, Equatable {
   case packagedRecordingMissing(path: String)
   case decompressorMissing(tool: String, name: String)
   case decompressorFailed(tool: String, name: String, ending: String)
-  case notFtrace(name: String, line: Int, excerpt: String)
+  case notARecording(name: String, first: NotUnderstood)
+  case binaryRecording(name: String, BinaryRecording)
+  case mixedFormats(name: String, line: Int, format: RecordingFormat, before: RecordingFormat)
   case noEvents(name: String)
+  case nothingLived(name: String, reason: String, first: NotUnderstood?)
+  case mostlyNotUnderstood(name: String, count: Int, lines: Int, first: NotUnderstood)
+  case cannotKeep(name: String, errno: CInt)
   case allocator(action: String, reason: String)
   case overwritten(cache: String, slot: Int, copy: Int)
   case sumCheck(failures: [String])
@@ -44,10 +49,24 @@ extension ToolError: CustomStringConvertible {
       "cannot decompress \(name): \(tool) is not installed"
     case .decompressorFailed(let tool, let name, let ending):
       "cannot decompress \(name): \(tool) \(ending)"
-    case .notFtrace(let name, let line, let excerpt):
-      "\(name):\(line): not an ftrace line: \"\(excerpt)\""
+    case .notARecording(let name, let first):
+      "\(name):\(first.line): no event of tracefs, trace-cmd or perf script: "
+        + "\"\(first.excerpt)\""
+    case .binaryRecording(let name, let kind):
+      "\(name) is \(kind.advice(name: name))"
+    case .mixedFormats(let name, let line, let format, let before):
+      "\(name):\(line): a line of \(format.title), and those before are of \(before.title): "
+        + "replay one recording at a time"
     case .noEvents(let name):
       "\(name): the recording is empty: it holds no event"
+    case .nothingLived(let name, let reason, let first):
+      "\(name): there is nothing to replay: \(reason)"
+        + (first.map { "; line \($0.line) was not understood: \"\($0.excerpt)\"" } ?? "")
+    case .mostlyNotUnderstood(let name, let count, let lines, let first):
+      "\(name): \(count) of \(lines) allocations were not understood, first line "
+        + "\(first.line): \"\(first.excerpt)\""
+    case .cannotKeep(let name, let errno):
+      "cannot keep \(name) in a temporary file, to read it twice: \(Self.text(of: errno))"
     case .allocator(let action, let reason):
       "cannot \(action): \(reason)"
     case .overwritten(let cache, let slot, let copy):

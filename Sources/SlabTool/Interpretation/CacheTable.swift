@@ -25,7 +25,7 @@ struct CacheTable {
   mutating func number(
     of name: Range<Int>, in line: Span<UInt8>, objectBytes: Int
   ) -> (cache: Int, isNew: Bool) {
-    let hash = Self.hash(name, in: line, objectBytes)
+    let hash = KeyTable.key(of: line.extracting(name), seed: UInt64(objectBytes))
     var place = Int(truncatingIfNeeded: hash >> 32) & (places.count - 1)
     while places[place] != Self.free {
       let cache = Int(places[place])
@@ -58,14 +58,5 @@ struct CacheTable {
       while places[place] != Self.free { place = (place + 1) & (places.count - 1) }
       places[place] = Int32(cache)
     }
-  }
-
-  /// FNV-1a, with the size as the first byte.
-  private static func hash(
-    _ name: Range<Int>, in line: Span<UInt8>, _ objectBytes: Int
-  ) -> UInt64 {
-    var hash = 0xCBF2_9CE4_8422_2325 ^ UInt64(objectBytes)
-    for offset in name { hash = (hash ^ UInt64(line[offset])) &* 0x100_0000_01B3 }
-    return hash
   }
 }

@@ -14,13 +14,16 @@ enum Irregularity: String, CaseIterable {
   case renamedCaches = "renamed_caches"
   case skippedAllocations = "skipped_allocations"
   case lateAllocations = "late_allocations"
+  case otherHierarchies = "other_hierarchies"
+  case untoldAddresses = "untold_addresses"
+  case unknownCharges = "unknown_charges"
 
   /// What it is and what is done with it.
   var treatment: String {
     switch self {
     case .malformedLines: "not a whole event: ignored"
     case .truncatedLines: "the last line is cut off: ignored"
-    case .lostEventLines: "the kernel lost events here: frees may be missing"
+    case .lostEventLines: "events were lost here: frees may be missing"
     case .unknownEvents: "an event that says nothing about slabs: ignored"
     case .duplicateMkdirs: "mkdir of a group id that is alive: ignored"
     case .unknownRmdirs: "rmdir of an unknown group: ignored"
@@ -31,6 +34,11 @@ enum Irregularity: String, CaseIterable {
     case .skippedAllocations:
       "an allocation that failed, or not of 1 to \(greatestObjectBytes) bytes: ignored"
     case .lateAllocations: "the task's group is removed: charged to the nearest group above"
+    case .otherHierarchies:
+      "a cgroup of another hierarchy than the first one met: ignored; --hierarchy chooses"
+    case .untoldAddresses: "an address that the kernel did not print: ignored"
+    case .unknownCharges:
+      "no field accounted, and the flags are a number: taken for not charged"
     }
   }
 

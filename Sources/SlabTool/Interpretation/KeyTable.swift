@@ -16,6 +16,13 @@ struct KeyTable {
   private(set) var count = 0
   private var places = [Place](repeating: .free, count: 64)
 
+  /// A key for a text: FNV-1a, which does not repeat among the few thousand texts of a recording.
+  static func key(of text: Span<UInt8>, seed: UInt64) -> UInt64 {
+    var hash = 0xCBF2_9CE4_8422_2325 ^ seed
+    for offset in text.indices { hash = (hash ^ UInt64(text[offset])) &* 0x100_0000_01B3 }
+    return hash
+  }
+
   /// The value of `key`.
   subscript(key: UInt64) -> Int? {
     let place = place(of: key)

@@ -12,6 +12,8 @@ struct ObjectBook {
 
   /// How many objects live.
   var count: Int { addresses.count }
+  /// The most that lived at one time.
+  var peakCount: Int { owners.count }
 
   /// Gives the new object at `address`, where none lives, a slot.
   mutating func add(_ address: UInt64, owner: Int?) -> Int {

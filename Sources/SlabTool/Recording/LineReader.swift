@@ -13,6 +13,8 @@ struct LineReader: ~Copyable {
   private var bytes = [UInt8](repeating: 0, count: bufferBytes)
   private var start = 0
   private var end = 0
+  /// Whether everything has been read.
+  private(set) var isAtEnd = false
 
   init(_ source: consuming RecordingSource) {
     self.source = source
@@ -20,11 +22,50 @@ struct LineReader: ~Copyable {
 
   /// Reads on; false at the end of the recording, which is then known to be whole.
   mutating func fill() throws(ToolError) -> Bool {
+    guard !isAtEnd else { return false }
     moveToFront()
     let count = try source.read(into: &bytes, from: end)
     end += count
-    if count == 0 { try source.finish() }
+    if count == 0 {
+      isAtEnd = true
+      try source.finish()
+    }
     return count > 0
+  }
+
+  /// Looks at the lines at the beginning of the recording, until `body` has a result, and as far as
+  /// one buffer reaches. They are handed out all the same.
+  mutating func peek<Result>(
+    _ body: (Span<UInt8>) -> Result?
+  ) throws(ToolError) -> Result? {
+    var next = start
+    while true {
+      while let newline = bytes.span.extracting(0..<end).firstIndex(of: Byte.newline, from: next) {
+        if let result = body(bytes.span.extracting(next..<newline)) { return result }
+        next = newline + 1
+      }
+      guard end < Self.bufferBytes, try fill() else { return nil }
+    }
+  }
+
+  /// Begins again. What can be read only once is first read to its end, into a temporary file.
+  mutating func makeReadableAgain() throws(ToolError) {
+    guard source.fileBytes == nil else { return }
+    let spool = try SpoolFile(name: source.name)
+    repeat {
+      try spool.write(bytes.span.extracting(start..<end))
+      start = end
+    } while try fill()
+    try source.replaceFile(with: spool.finish())
+    try rewind()
+  }
+
+  /// Begins again; for what is a file.
+  mutating func rewind() throws(ToolError) {
+    try source.rewind()
+    start = 0
+    end = 0
+    isAtEnd = false
   }
 
   /// Hands out every line that is whole by now. A buffer full of bytes without a newline is

@@ -1,5 +1,5 @@
 // Where a recording's text comes from: a file, standard input, or a file behind the tool that
-// decompresses it. The child reads through our own descriptor, whose position therefore tells
+// decompresses it. A file can be read again from its beginning. The child reads through our own descriptor, whose position therefore tells
 // how far the recording has been read, compressed or not.
 
 import Glibc
@@ -8,9 +8,11 @@ struct RecordingSource: ~Copyable {
   /// What messages call the recording.
   let name: String
   /// The file's size, when it has one.
-  let fileBytes: Int?
-  private let file: Descriptor
-  private let tool: String?
+  private(set) var fileBytes: Int?
+  private var file: Descriptor
+  /// Where the recording begins in the file.
+  private var beginning: Int
+  private var tool: String?
   private var decompressor: Decompressor?
 
   /// Opens `path`, or standard input for `-`, which must be plain text.
@@ -27,17 +29,25 @@ struct RecordingSource: ~Copyable {
     _ file: consuming Descriptor, name: String, tool: String?
   ) throws(ToolError) {
     let fileBytes = try Self.size(of: file, name: name)
-    let decompressor = try tool.map { tool throws(ToolError) in
-      try Decompressor(tool, reading: file, name: name)
-    }
+    let beginning = fileBytes == nil ? 0 : Int(lseek(file.number, 0, SEEK_CUR))
+    let decompressor = try Self.decompressor(tool, reading: file, name: name)
     self.fileBytes = fileBytes
+    self.beginning = beginning
     self.decompressor = decompressor
     self.file = file
     self.name = name
     self.tool = tool
   }
 
-  /// The size of a regular file; nil for what has none, such as a pipe.
+  private static func decompressor(
+    _ tool: String?, reading file: borrowing Descriptor, name: String
+  ) throws(ToolError) -> Decompressor? {
+    guard let tool else { return nil }
+    return try Decompressor(tool, reading: file, name: name)
+  }
+
+  /// The size of a regular file; nil for what has none, such as a pipe, and the files of tracefs, which
+  /// give another text each time.
   private static func size(
     of file: borrowing Descriptor, name: String
   ) throws(ToolError) -> Int? {
@@ -48,7 +58,8 @@ struct RecordingSource: ~Copyable {
     }
     switch status.st_mode & S_IFMT {
     case S_IFDIR: throw .isDirectory(path: name)
-    case S_IFREG: return Int(status.st_size)
+    case S_IFREG where status.st_size > 0 && lseek(file.number, 0, SEEK_CUR) >= 0:
+      return Int(status.st_size)
     default: return nil
     }
   }
@@ -75,6 +86,24 @@ struct RecordingSource: ~Copyable {
     case .none:
       try Descriptor.read(file.number, into: &bytes, from: start, name: name)
     }
+  }
+
+  /// Goes back to the beginning of a file.
+  mutating func rewind() throws(ToolError) {
+    // A decompressor that has not come to its end is ended.
+    decompressor = nil
+    guard lseek(file.number, off_t(beginning), SEEK_SET) >= 0 else {
+      throw .cannotRead(name: name, errno: errno)
+    }
+    decompressor = try Self.decompressor(tool, reading: file, name: name)
+  }
+
+  /// Goes on with a file that holds the same text.
+  mutating func replaceFile(with file: consuming Descriptor) throws(ToolError) {
+    fileBytes = try Self.size(of: file, name: name)
+    beginning = 0
+    tool = nil
+    self.file = file
   }
 
   /// Ends the reading; fails when the text was not the whole recording.

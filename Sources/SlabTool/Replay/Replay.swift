@@ -11,6 +11,8 @@ struct Replay {
   var endings: EndingPolicy
   var isSlabinfoWanted: Bool
   var design = SlabAllocator.Design.current
+  /// The cgroup hierarchy whose groups are lived; nil for that of the first group.
+  var hierarchy: UInt64?
 
   /// Lives the recording. Warnings that do not stop it are handed to `warn` when it has been
   /// read, also when it could not be read to its end.
@@ -18,7 +20,7 @@ struct Replay {
     let source = try RecordingSource(path, name: name)
     let allocator = try SlabAllocator(by: design, endings: endings)
     var interpreter = RecordingInterpreter(
-      SlabReplayTarget(allocator, copies: copies), recording: name)
+      SlabReplayTarget(allocator, copies: copies), recording: name, hierarchy: hierarchy)
 
     let start = MonotonicTime.nanoseconds()
     try live(source, &interpreter, warn: warn)
@@ -54,6 +56,7 @@ struct Replay {
     defer { interpreter.currentCounts.irregularities.warnings(recording: name).forEach(warn) }
     var progress = ProgressBar(totalBytes: source.fileBytes)
     try interpreter.interpret(source) { position in progress.show(bytes: position) }
+    try interpreter.checkWasLived()
   }
 
   private func slabinfoText(of allocator: SlabAllocator) throws(ToolError) -> String {

@@ -24,6 +24,7 @@ import Slab
   private let rootGroup: MemoryGroup
   private let copies: Int
   private var caches: [Cache] = []
+  private var cacheNames: Set<String> = []
   private var handles: [MemoryGroup?] = []
   private var slots: [Slot] = []
   private var objects: [UnsafeMutableRawPointer?] = unsafe []
@@ -44,12 +45,28 @@ import Slab
   mutating func makeCache(
     _ cache: Int, named name: String, objectBytes: Int
   ) throws(ToolError) {
+    let name = uniqueCacheName(name)
     do throws(SlabError) {
       let slabs = try RawSlabCache(named: name, objectSize: objectBytes, of: allocator)
       caches.append(Cache(slabs: slabs, objectBytes: objectBytes))
     } catch {
       throw .allocator("make cache \(name) of \(objectBytes) bytes", error)
     }
+  }
+
+  /// A name that a cache can have: as recorded, if that is one. Those that begin with `core:` are the
+  /// allocator's own.
+  private mutating func uniqueCacheName(_ recorded: String) -> String {
+    var bytes = recorded.utf8.prefix(56).map { $0 <= 0x20 || $0 >= 0x7f ? UInt8(ascii: "_") : $0 }
+    if bytes.starts(with: "core:".utf8) { bytes[4] = UInt8(ascii: "_") }
+    let name = String(decoding: bytes, as: UTF8.self)
+    var unique = name
+    var number = 1
+    while !cacheNames.insert(unique).inserted {
+      number += 1
+      unique = "\(name)~\(number)"
+    }
+    return unique
   }
 
   mutating func makeGroup(_ group: Int, named name: String, parent: Int?) throws(ToolError) {

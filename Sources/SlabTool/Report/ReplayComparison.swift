@@ -43,10 +43,11 @@ struct ReplayComparison {
     add("child caches released", \.childCachesReleased, \.grouped)
     add("bytes at the peak", \.peakBytes, Quantity.bytes)
     add("bytes after the clean-up", \.bytesAfterCleanup, Quantity.bytes)
-    return "\(current.title), by the rules of Linux 4.10 and by the current ones\n\n"
+    return ReplayReport.heading(
+      "\(current.title), by the rules of Linux 4.10 and by the current ones")
       + ReplayReport.text(of: [
         ("lived", current.lived), ("at the end", current.pinned),
-        ("out of order", current.outOfOrder),
+        ("out of order", current.outOfOrder), ("notes", current.figures.notes),
       ])
       + "\n" + table.text() + "\n"
       + ReplayReport.text(of: [
@@ -57,6 +58,7 @@ struct ReplayComparison {
 
 extension ReplayComparison: Encodable {
   private enum Key: String, CodingKey {
+    case version
     case linux410 = "4.10"
     case current
     case ratio
@@ -68,6 +70,7 @@ extension ReplayComparison: Encodable {
 
   func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: Key.self)
+    try container.encode(current.figures.version, forKey: .version)
     try container.encode(linux410, forKey: .linux410)
     try container.encode(current, forKey: .current)
     try container.encode(

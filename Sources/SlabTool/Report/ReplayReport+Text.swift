@@ -7,10 +7,11 @@ extension ReplayReport {
   func text() -> String {
     let rules = figures.design == .current ? "" : ", by the rules of \(figures.design.title)"
     return (figures.slabinfo.map { $0 + "\n" } ?? "")
-      + "\(title)\(rules)\n\n"
+      + Self.heading("\(title)\(rules)")
       + Self.text(of: [
         ("lived", lived), ("cost", cost), ("buried", buried), ("memory", memory),
-        ("at the end", pinned), ("out of order", outOfOrder), ("sums", sums), ("ran on", ranOn),
+        ("at the end", pinned), ("out of order", outOfOrder), ("notes", figures.notes),
+        ("sums", sums), ("ran on", ranOn),
       ])
   }
 
@@ -20,12 +21,25 @@ extension ReplayReport {
     return "slab replay of \(figures.recording)\(copies)"
   }
 
+  /// A line, or more if it is long, and an empty one.
+  static func heading(_ text: String) -> String {
+    text.wrapped(columns: String.reportColumns).joined(separator: "\n") + "\n\n"
+  }
+
+  private static let titleColumns = 14
+
+  /// The lines behind their titles, wrapped; what continues a line is set in by two.
   static func text(of sections: [(title: String, lines: [String])]) -> String {
     var text = ""
     for (title, lines) in sections {
       for (number, line) in lines.enumerated() {
         let label = number == 0 ? title : ""
-        text += label + String(repeating: " ", count: 14 - label.count) + line + "\n"
+        let rows = line.wrapped(columns: String.reportColumns - titleColumns - 2)
+        for (row, part) in rows.enumerated() {
+          let start = row == 0 ? label : ""
+          let columns = titleColumns + (row == 0 ? 0 : 2)
+          text += start + String(repeating: " ", count: columns - start.count) + part + "\n"
+        }
       }
     }
     return text
@@ -37,7 +51,8 @@ extension ReplayReport {
         + "\(figures.rootCaches.grouped) root caches, \(figures.childCaches.grouped) child caches",
       "\(figures.allocations.grouped) allocations, \(figures.charged.grouped) of them charged",
       "\(figures.frees.grouped) frees, \(figures.implicitFrees.grouped) implicit ones; "
-        + "\(figures.unmatchedFrees.grouped) frees of unknown addresses",
+        + "\(figures.unmatchedFrees.grouped) of unknown addresses, "
+        + "\(figures.nullFrees.grouped) of NULL",
       "\(figures.chargedFreesAfterOffline.grouped) charged objects freed after their group's end",
     ]
   }
@@ -50,11 +65,9 @@ extension ReplayReport {
   }
 
   private var buried: [String] {
-    let offline = figures.offlineNs
     let rate = Int(figures.childCachesReleasedPerSecond).grouped
     return [
-      "offline took \(Quantity.duration(nanoseconds: offline.p50)) (p50), \(Quantity.duration(nanoseconds: offline.p99)) (p99), "
-        + "\(Quantity.duration(nanoseconds: offline.p999)) (p99.9), \(Quantity.duration(nanoseconds: offline.max)) at most",
+      "offline took \(offlineLatencies)",
       "\(figures.groupsReleased.grouped) groups and "
         + "\(figures.childCachesReleased.grouped) child caches released in "
         + "\(Quantity.duration(seconds: figures.workerSeconds)) of the workers' time, \(rate) caches a second",
@@ -62,6 +75,17 @@ extension ReplayReport {
         + "\(figures.fences.grouped) fences for \(figures.fenceBatches.grouped) batches; "
         + "worker threads: \(figures.workerThreadsPeak) at most",
     ]
+  }
+
+  /// The percentiles that so many samples have.
+  private var offlineLatencies: String {
+    let (latencies, samples) = (figures.offlineNs, figures.offlined)
+    guard samples > 0 else { return "no time: no group ended" }
+    var shown = [(latencies.p50, "(p50)")]
+    if samples >= 100 { shown.append((latencies.p99, "(p99)")) }
+    if samples >= 1000 { shown.append((latencies.p999, "(p99.9)")) }
+    shown.append((latencies.max, "at most"))
+    return shown.map { "\(Quantity.duration(nanoseconds: $0)) \($1)" }.joined(separator: ", ")
   }
 
   private var memory: [String] {

@@ -1,6 +1,6 @@
 // The report of a replay, as `--json` prints it: one flat object. Each number of the recording
 // is that of all copies together, except `root_caches`, which the copies share, and the numbers
-// of lines of text, which are read once.
+// of lines of text, of names of caches and of lost events, which are read once.
 
 import Foundation
 import Slab
@@ -52,7 +52,12 @@ extension ReplayReport: Encodable {
 
 /// The figures under their names in JSON, spelt as in Swift.
 struct ReplayFigures: Encodable {
+  /// Of the report: a key that goes, or changes its meaning, makes a new one; new keys do not.
+  let version = 1
   let recording: String
+  /// Who printed the recording, and the cgroup hierarchy that was lived, as far as it tells.
+  let format: String
+  let hierarchy: UInt64?
   let copies: Int
   let endings: String
   let design: SlabAllocator.Design
@@ -68,6 +73,7 @@ struct ReplayFigures: Encodable {
   let frees: Int
   let implicitFrees: Int
   let unmatchedFrees: Int
+  let nullFrees: Int
   let chargedFreesAfterOffline: Int
   let liveAtEnd: Int
   let chargedLiveAtEnd: Int
@@ -75,6 +81,14 @@ struct ReplayFigures: Encodable {
   let dyingGroupsAtEnd: Int
   let reparentedCaches: Int
   let pinnedChildCachesAtEnd: Int
+
+  let cachesNamedByFree: Int
+  let cachesNamedBySize: Int
+  let lostEvents: Int
+  let unreadAllocationEvents: Int
+  let hashedAddresses: Bool
+  let expectedCollisions: Double
+  let notes: [String]
 
   let replaySeconds: Double
   let eventsPerSecond: Double
@@ -108,6 +122,8 @@ struct ReplayFigures: Encodable {
     let (atEnd, afterCleanup) = (outcome.atEnd, outcome.afterCleanup)
     let sumCheck = SumCheck(outcome)
     recording = outcome.recording
+    format = (counts.format ?? .tracefs).rawValue
+    hierarchy = counts.hierarchy
     self.copies = copies
     endings = outcome.endings.rawValue
     design = outcome.design
@@ -123,6 +139,7 @@ struct ReplayFigures: Encodable {
     frees = copies * counts.frees
     implicitFrees = copies * counts.implicitFrees
     unmatchedFrees = copies * counts.unmatchedFrees
+    nullFrees = copies * counts.nullFrees
     chargedFreesAfterOffline = copies * counts.chargedFreesAfterOffline
     liveAtEnd = copies * counts.live
     chargedLiveAtEnd = copies * counts.chargedLive
@@ -130,6 +147,14 @@ struct ReplayFigures: Encodable {
     dyingGroupsAtEnd = atEnd.groupsDying
     reparentedCaches = atEnd.childCachesReparented
     pinnedChildCachesAtEnd = copies * counts.pinnedChildCaches
+
+    cachesNamedByFree = counts.cachesNamedByFree
+    cachesNamedBySize = counts.cachesNamedBySize
+    lostEvents = counts.lostEvents
+    unreadAllocationEvents = counts.unreadAllocations.events.reduce(0) { $0 + $1.count }
+    hashedAddresses = counts.areAddressesHashed
+    expectedCollisions = counts.expectedCollisions
+    notes = ReplayNotes(counts).lines
 
     replaySeconds = outcome.replaySeconds
     eventsPerSecond = Self.rate(events, outcome.replaySeconds)
