@@ -1,9 +1,11 @@
 // The package manager wants one source file per C target; all but the variables, and what needs
 // declarations of GNU's, is in the headers.
 #define _GNU_SOURCE
-#include <link.h>
-
 #include "CSlabPlatform.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <sys/auxv.h>
 
 // A map of no address, which is an address that can be one.
 struct slab_shared_heap slab_shared_heap = {.words = 8};
@@ -26,4 +28,17 @@ size_t slab_thread_local_bytes(void) {
   size_t bytes = 0;
   dl_iterate_phdr(add_thread_locals, &bytes);
   return bytes;
+}
+
+// A program that is linked statically has no loader, and loads nothing that could be unloaded.
+#pragma weak dladdr
+#pragma weak dlopen
+
+int slab_pin_library(void) {
+  Dl_info own, program;
+  if (dladdr == NULL || dlopen == NULL) return 0;
+  if (dladdr((void *)slab_pin_library, &own) == 0 || own.dli_fname == NULL) return 0;
+  const void *headers = (const void *)getauxval(AT_PHDR);
+  if (dladdr(headers, &program) != 0 && program.dli_fbase == own.dli_fbase) return 0;
+  return dlopen(own.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
 }

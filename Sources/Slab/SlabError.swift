@@ -13,8 +13,13 @@ public enum SlabError: Error, Equatable, Sendable {
   case outOfMemory(group: String, bytes: Int)
   /// The shared allocator has been made already.
   case sharedAllocatorInUse
-  /// The system refused even the smallest reservation of addresses.
-  case outOfAddressSpace
+  /// The system refused even the smallest reservation of addresses that would do, of so many bytes, with
+  /// this error number.
+  case outOfAddressSpace(bytes: Int, errno: Int32)
+  /// A setting of `SlabAllocator.Configuration`, by its name, that is out of its bounds.
+  case invalidSetting(name: String, value: Int)
+  /// The kernel's pages are larger than 64 KiB.
+  case unsupportedPageSize(bytes: Int)
   /// `SLAB_PERCPU=rseq` was asked for where the kernel or the C library lacks it.
   case restartableSequencesUnavailable
   /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.
@@ -83,7 +88,11 @@ extension SlabError {
   init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?, cacheName: String = "") {
     switch error {
     case .outOfMemory: self = .outOfMemory(group: group?.path ?? "/", bytes: bytes)
-    case .outOfAddressSpace: self = .outOfAddressSpace
+    case .outOfAddressSpace(let bytes, let errno):
+      self = .outOfAddressSpace(bytes: bytes, errno: errno.rawValue)
+    case .invalidSetting(let setting, let value):
+      self = .invalidSetting(name: String(describing: setting), value: value)
+    case .unsupportedPageSize(let bytes): self = .unsupportedPageSize(bytes: bytes)
     case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
     case .unknownPerCPUMode: self = .unknownPerCPUMode
     case .groupLimit(let refusing):
@@ -118,8 +127,13 @@ extension SlabError: CustomStringConvertible {
       bytes == 0
         ? "no memory for descriptors: the system refused, or the reserved addresses are used up"
         : "group \(group): no memory for \(bytes) bytes: the system refused, or the reserved addresses are used up"
-    case .outOfAddressSpace:
-      "no addresses: the limit on address space (ulimit -v) is too low"
+    case .outOfAddressSpace(let bytes, let errno):
+      "no addresses: \(bytes) bytes were refused (errno \(errno)): the limit on address space (ulimit -v) is too low"
+    case .invalidSetting(let name, let value):
+      name == "addressSpaceBytes"
+        ? "\(name) is \(value): it is above 0" : "\(name) is \(value): it is 1 to 8"
+    case .unsupportedPageSize(let bytes):
+      "pages of \(bytes) bytes: the largest that are supported have 65536"
     case .restartableSequencesUnavailable:
       "SLAB_PERCPU=rseq: this kernel or C library has no restartable sequences"
     case .unknownPerCPUMode: "SLAB_PERCPU must be rseq or fallback"

@@ -46,6 +46,19 @@ private final class Events: Sendable {
     #expect(events.turn.load(ordering: .relaxed) == 0)
   }
 
+  /// A tenant at its limit makes 2^32 events in 40 minutes.
+  @Test func countWraps() {
+    let old = EventCount(startingAt: .max)
+    let ticket = old.prepare()
+    #expect(ticket == .max)
+    old.signal()
+    // Would sleep for ever if the word had not changed.
+    old.wait(ticket)
+    let next = old.prepare()
+    #expect(next == 0)
+    old.cancel()
+  }
+
   @Test func waitEndsWithItsTime() {
     let events = Events()
     let start = SystemCall.monotonicNanoseconds

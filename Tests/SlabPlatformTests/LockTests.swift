@@ -69,6 +69,21 @@ private final class Guarded: @unchecked Sendable {
     guarded.lock.unlock()
   }
 
+  /// A signal handler that allocates in the middle of an allocation: instead of a deadlock there is a line.
+  @Test func lockingTwiceEndsTheProcess() async throws {
+    let result = await #expect(
+      processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
+    ) {
+      _ = signal(SIGABRT, SIG_DFL)
+      let guarded = Guarded()
+      guarded.lock.lock()
+      guarded.lock.lock()
+    }
+    #expect(
+      try #require(result).standardErrorContent
+        == Array("slab: lock: a signal handler allocates or frees (deadlock)\n".utf8))
+  }
+
   /// Every wait answers with an error: the lock then spins, and still excludes. (A wake that fails
   /// would be a lost one; the kernel refuses it for bad addresses only.)
   @Test func worksWhereWaitingFails() async {

@@ -163,7 +163,7 @@ import Testing
   /// Fewer slots where addresses are short; the mode that can share slots then.
   @Test func reservationShrinksToWhatThereIs() async {
     await #expect(processExitsWith: .success) {
-      let processors = SystemCall.possibleProcessorCount
+      let processors = try SystemCall.processorBound()
       for mode in [PerCPUMode.lockedSlots, .restartableSequences] where processors > 1 {
         FaultInjection.failCall(1, of: .reserve, with: .noMemory)
         let region = try PerCPURegion(mode: mode)

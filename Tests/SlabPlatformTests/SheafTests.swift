@@ -113,10 +113,18 @@ import Testing
         #expect(fixture.push(8) == .done)
         let address = fixture.words.address
         if mode == .restartableSequences {
-          #expect(Sheaf.push(address, 8) == .doubleFree)
-          #expect(Sheaf.push(address, 16) == .done)
-          #expect(Sheaf.pop(address) == 16)
-          #expect(Sheaf.pop(address) == 8)
+          // What is tried once may miss, if it is restarted.
+          func again<Answer: Equatable>(_ miss: Answer, _ operation: () -> Answer) -> Answer {
+            for _ in 0..<1000 {
+              let answer = operation()
+              if answer != miss { return answer }
+            }
+            return miss
+          }
+          #expect(again(.full) { Sheaf.push(address, 8) } == .doubleFree)
+          #expect(again(.full) { Sheaf.push(address, 16) } == .done)
+          #expect(again(0) { Sheaf.pop(address) } == 16)
+          #expect(again(0) { Sheaf.pop(address) } == 8)
         } else {
           #expect(Sheaf.push(address, 8) == .full)
           #expect(Sheaf.pop(address) == 0)

@@ -277,6 +277,23 @@ private final class Hoard: Shrinker {
     }
   }
 
+  /// Whoever is told and then causes an event in the group that is watched, is told of it 10 ms later at the
+  /// earliest.
+  @Test func aWatcherDoesNotFeedItself() async throws {
+    let tenant = try group.makeChild(named: "fed", max: Self.page)
+    let slot = try makePage(in: tenant)
+    var iterator = tenant.eventUpdates.makeAsyncIterator()
+    #expect(throws: SlabError.self) { _ = try makePage(in: tenant) }
+    let start = ContinuousClock.now
+    for count in 1...6 {
+      #expect(await iterator.next(isolation: nil)?.oom == count)
+      #expect(throws: SlabError.self) { _ = try makePage(in: tenant) }
+    }
+    #expect(ContinuousClock.now - start >= .milliseconds(50))
+    try tenant.close()
+    _ = consume slot
+  }
+
   @Test func eventUpdatesEndWithTheGroup() async throws {
     let group = try allocator.rootGroup.makeChild(named: "brief")
     let watcher = Task { for await _ in group.eventUpdates {} }

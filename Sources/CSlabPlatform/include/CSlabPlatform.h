@@ -5,6 +5,7 @@
 //   shared_heap.h   the heap of the shared allocator
 //   current_group.h the group that allocations without one are charged to
 //   reclaiming.h    whether the running thread reclaims memory
+//   visit.h         a fence where membarrier is refused
 //   percpu.h        restartable sequences on per-CPU memory (x86-64 and AArch64)
 
 #ifndef CSLABPLATFORM_H
@@ -16,5 +17,6 @@
 #include "shared_heap.h"
 #include "system_calls.h"
 #include "thread.h"
+#include "visit.h"
 
 #endif

@@ -15,7 +15,12 @@
 // above `current` before that is nobody's.
 //
 // The kernel aborts a sequence that is preempted, migrated, interrupted by a signal or restarted by
-// a membarrier to the label in its descriptor, and we retry: an abort is never reported as a miss.
+// a membarrier to the label in its descriptor. A debugger that steps over a sequence restarts it each
+// time, so nobody begins again for ever. A sheaf operation that is tried once takes a restart for a miss;
+// the slow path behind it asks again, *patiently*: it tries a number of times, and what misses then is as
+// good as empty or full. A counter is changed in its *shared* copy instead, one stride below that of CPU 0,
+// by an atomic addition.
+//
 // Where the C library could not register (old kernel, a tunable) its area is there but unused, and
 // every word must stay 0: then all operations miss and touch nothing else.
 //
@@ -35,6 +40,9 @@ extern "C" {
 #endif
 
 enum { slab_percpu_stride_shift = 26 };
+
+// In a row: restarts come with preemptions and fences, a few hundred instructions apart at the least.
+enum { slab_sequence_tries = 16 };
 
 enum {
   slab_push_done = 0,
@@ -70,6 +78,12 @@ SLAB_INLINE uint32_t slab_recent_cpu(void) {
   return __atomic_load_n(&slab_rseq_area()->cpu_id_start, __ATOMIC_RELAXED);
 }
 
+// To the copy of a counter that belongs to no CPU. Releasing, as the sequence.
+static inline void slab_counter_add_shared(uintptr_t first, int64_t delta) {
+  int64_t *shared = (int64_t *)(first - ((uintptr_t)1 << slab_percpu_stride_shift));
+  __atomic_fetch_add(shared, delta, __ATOMIC_RELEASE);
+}
+
 #if defined(__x86_64__)
 #include "percpu_x86_64.h"
 #else
@@ -80,19 +94,61 @@ SLAB_INLINE uint32_t slab_recent_cpu(void) {
 
 SLAB_INLINE int slab_rseq_is_registered(void) { return 0; }
 SLAB_INLINE uint32_t slab_recent_cpu(void) { return 0; }
-SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) { return 0; }
-SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) { return slab_push_full; }
-SLAB_INLINE size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+SLAB_INLINE uintptr_t slab_sheaf_try_pop(const void *word, int *restarted) { return 0; }
+SLAB_INLINE int slab_sheaf_try_push(const void *word, uintptr_t object, int *restarted) {
+  return slab_push_full;
+}
+SLAB_INLINE size_t slab_sheaf_try_pop_batch(const void *word, uintptr_t *objects, size_t most,
+                                            int *restarted) {
   return 0;
 }
-SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
-                                         size_t offered) {
+SLAB_INLINE size_t slab_sheaf_try_push_batch(const void *word, const uintptr_t *objects,
+                                             size_t offered, int *restarted) {
   return 0;
 }
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {}
 SLAB_INLINE uintptr_t slab_counter_begin(const void *word) { return 0; }
 
 #endif
+
+// Once. 0 if the sheaf is empty or closed, or the sequence was restarted.
+SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) {
+  int restarted;
+  return slab_sheaf_try_pop(word, &restarted);
+}
+
+// Once. Full if the sheaf is full or closed, or the sequence was restarted.
+SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
+  int restarted;
+  return slab_sheaf_try_push(word, object, &restarted);
+}
+
+// Patiently: as the operation that is tried, again and again while it is restarted. Functions of their own:
+// inlined into other loops and unrolled, so many jumps out of assembly keep the compiler busy for ever.
+#define SLAB_APART static __attribute__((noinline, unused))
+#define SLAB_PATIENTLY(type, operation)                                                          \
+  for (int tries = slab_sequence_tries;;) {                                                      \
+    int restarted = 0;                                                                           \
+    type result = operation;                                                                     \
+    if (!restarted || --tries == 0) return result;                                               \
+  }
+
+SLAB_APART uintptr_t slab_sheaf_pop_patiently(const void *word) {
+  SLAB_PATIENTLY(uintptr_t, slab_sheaf_try_pop(word, &restarted))
+}
+
+SLAB_APART int slab_sheaf_push_patiently(const void *word, uintptr_t object) {
+  SLAB_PATIENTLY(int, slab_sheaf_try_push(word, object, &restarted))
+}
+
+SLAB_APART size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+  SLAB_PATIENTLY(size_t, slab_sheaf_try_pop_batch(word, objects, most, &restarted))
+}
+
+SLAB_APART size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
+                                        size_t offered) {
+  SLAB_PATIENTLY(size_t, slab_sheaf_try_push_batch(word, objects, offered, &restarted))
+}
 
 #ifdef __cplusplus
 }

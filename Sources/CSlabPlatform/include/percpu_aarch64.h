@@ -14,7 +14,7 @@
 // The signature is the kernel's: brk #0x45e0.
 #define SLAB_RSEQ_ABORT                                                                          \
   "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.inst 0xd428bc00\n"                              \
-  "4:\n\tb %l[retry]\n\t.popsection\n\t"
+  "4:\n\tb %l[restarted]\n\t.popsection\n\t"
 
 #define SLAB_RSEQ_SHEAF                                                                          \
   "ldr %w[scratch], [%[area], #4]\n\t"                                                           \
@@ -23,9 +23,8 @@
   "cbz %[sheaf], %l[miss]\n\t"                                                                   \
   "add %[sheaf], %[sheaf], %[scratch], lsl %[shift]\n\t"
 
-SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) {
+SLAB_INLINE uintptr_t slab_sheaf_try_pop(const void *word, int *restarted) {
   uintptr_t object, sheaf, scratch;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -38,16 +37,17 @@ retry:
       : [object] "=&r"(object), [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch)
       : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   if (object == 0) __builtin_unreachable();
   return object;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
 
-SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
+SLAB_INLINE int slab_sheaf_try_push(const void *word, uintptr_t object, int *restarted) {
   uintptr_t sheaf, scratch, capacity, top;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -67,17 +67,19 @@ retry:
       : [word] "r"(word), [object] "r"(object), [area] "r"(slab_rseq_area()),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, twice, retry);
+      : miss, twice, restarted);
   return slab_push_done;
+restarted:
+  *restarted = 1;
 miss:
   return slab_push_full;
 twice:
   return slab_push_double_free;
 }
 
-SLAB_INLINE size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+SLAB_INLINE size_t slab_sheaf_try_pop_batch(const void *word, uintptr_t *objects, size_t most,
+                                            int *restarted) {
   uintptr_t sheaf, scratch, count, taken, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -102,16 +104,17 @@ retry:
       : [word] "r"(word), [objects] "r"(objects), [most] "r"(most),
         [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   return taken;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
 
-SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
-                                         size_t offered) {
+SLAB_INLINE size_t slab_sheaf_try_push_batch(const void *word, const uintptr_t *objects,
+                                             size_t offered, int *restarted) {
   uintptr_t sheaf, scratch, count, room, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -139,15 +142,16 @@ retry:
       : [word] "r"(word), [objects] "r"(objects), [offered] "r"(offered),
         [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   return room;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
 
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
   uintptr_t scratch, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       "ldr %w[scratch], [%[area], #4]\n\t"
@@ -161,12 +165,14 @@ retry:
       : [first] "r"(first), [delta] "r"(delta), [area] "r"(slab_rseq_area()),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : retry);
+      : restarted);
+  return;
+restarted:
+  slab_counter_add_shared(first, delta);
 }
 
 SLAB_INLINE uintptr_t slab_counter_begin(const void *word) {
   uintptr_t first, scratch, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       "ldr %w[scratch], [%[area], #4]\n\t"
@@ -180,6 +186,9 @@ retry:
       : [first] "=&r"(first), [scratch] "=&r"(scratch), [value] "=&r"(value)
       : [word] "r"(word), [area] "r"(slab_rseq_area()), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : retry);
+      : restarted);
+  if (first == 0) __builtin_unreachable();
   return first;
+restarted:
+  return 0;
 }

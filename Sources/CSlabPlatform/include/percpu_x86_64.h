@@ -16,7 +16,7 @@
 #define SLAB_RSEQ_ABORT                                                                          \
   "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t"                                                \
   ".byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n"                                                 \
-  "4:\n\tjmp %l[retry]\n\t.popsection\n\t"
+  "4:\n\tjmp %l[restarted]\n\t.popsection\n\t"
 
 // From the sheaf word to the running CPU's sheaf in `sheaf`; jumps to miss if the word is 0.
 #define SLAB_RSEQ_SHEAF                                                                          \
@@ -28,9 +28,8 @@
   "addq %[scratch], %[sheaf]\n\t"
 
 // Takes the top object; 0 if the sheaf is empty or closed.
-SLAB_INLINE uintptr_t slab_sheaf_pop(const void *word) {
+SLAB_INLINE uintptr_t slab_sheaf_try_pop(const void *word, int *restarted) {
   uintptr_t object, sheaf, scratch;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -44,18 +43,19 @@ retry:
       : [object] "=&r"(object), [sheaf] "=&r"(sheaf), [scratch] "=&r"(scratch)
       : [word] "r"(word), [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   if (object == 0) __builtin_unreachable();
   return object;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
 
 // Puts an object on top. The comparison with the present top needs no test for an empty sheaf: the
 // word below the first object is `current`, which is no address.
-SLAB_INLINE int slab_sheaf_push(const void *word, uintptr_t object) {
+SLAB_INLINE int slab_sheaf_try_push(const void *word, uintptr_t object, int *restarted) {
   uintptr_t sheaf, scratch, capacity;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -73,8 +73,10 @@ retry:
       : [word] "r"(word), [object] "r"(object), [area] "r"(__rseq_offset),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, twice, retry);
+      : miss, twice, restarted);
   return slab_push_done;
+restarted:
+  *restarted = 1;
 miss:
   return slab_push_full;
 twice:
@@ -82,9 +84,9 @@ twice:
 }
 
 // Takes up to `most` (at least 1) objects from the top; the number taken.
-SLAB_INLINE size_t slab_sheaf_pop_batch(const void *word, uintptr_t *objects, size_t most) {
+SLAB_INLINE size_t slab_sheaf_try_pop_batch(const void *word, uintptr_t *objects, size_t most,
+                                            int *restarted) {
   uintptr_t sheaf, scratch, count, taken, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -110,17 +112,18 @@ retry:
       : [word] "r"(word), [objects] "r"(objects), [most] "r"(most),
         [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   return taken;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
 
 // Puts up to `offered` (at least 1) objects on top; the number put, less if the sheaf fills.
-SLAB_INLINE size_t slab_sheaf_push_batch(const void *word, const uintptr_t *objects,
-                                         size_t offered) {
+SLAB_INLINE size_t slab_sheaf_try_push_batch(const void *word, const uintptr_t *objects,
+                                             size_t offered, int *restarted) {
   uintptr_t sheaf, scratch, count, room, value;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       SLAB_RSEQ_SHEAF
@@ -148,8 +151,10 @@ retry:
       : [word] "r"(word), [objects] "r"(objects), [offered] "r"(offered),
         [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : miss, retry);
+      : miss, restarted);
   return room;
+restarted:
+  *restarted = 1;
 miss:
   return 0;
 }
@@ -158,7 +163,6 @@ miss:
 // sees the sum sees what the caller did before.
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
   uintptr_t scratch;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       "movl %%fs:4(%[area]), %k[scratch]\n\t"
@@ -169,15 +173,17 @@ retry:
       : [first] "r"(first), [delta] "er"(delta), [area] "r"(__rseq_offset),
         [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : retry);
+      : restarted);
+  return;
+restarted:
+  slab_counter_add_shared(first, delta);
 }
 
 // Adds one to the running CPU's copy of the counter whose address for CPU 0 stands in `word`; that
-// address. The word is read in the sequence: after a fence nobody adds by an older one. What the caller
-// reads later, it reads later than the word.
+// address, or 0 if the sequence was restarted and nothing is added. The word is read in the sequence: after
+// a fence nobody adds by an older one. What the caller reads later, it reads later than the word.
 SLAB_INLINE uintptr_t slab_counter_begin(const void *word) {
   uintptr_t first, scratch;
-retry:
   __asm__ goto volatile(
       SLAB_RSEQ_DESCRIPTOR
       "movl %%fs:4(%[area]), %k[scratch]\n\t"
@@ -188,6 +194,9 @@ retry:
       : [first] "=&r"(first), [scratch] "=&r"(scratch)
       : [word] "r"(word), [area] "r"(__rseq_offset), [shift] "i"(slab_percpu_stride_shift)
       : "memory", "cc"
-      : retry);
+      : restarted);
+  if (first == 0) __builtin_unreachable();
   return first;
+restarted:
+  return 0;
 }

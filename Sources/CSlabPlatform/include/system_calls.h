@@ -7,17 +7,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+static inline size_t slab_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 // Reserves addresses without memory behind them: PROT_NONE is not charged under strict overcommit.
 static inline intptr_t slab_mmap_reserve(size_t size) {
@@ -71,24 +76,65 @@ static inline intptr_t slab_write(int descriptor, const void *bytes, size_t size
   return result >= 0 ? (intptr_t)result : -(intptr_t)errno;
 }
 
-// One more than the highest number that a CPU of this machine can have. The count of configured
-// CPUs is not enough: the numbers may have gaps, and a CPU may be plugged in later. The kernel's
-// list ends with the highest number: "0-3", "0,2-5".
-static inline intptr_t slab_possible_processors(void) {
-  char list[4096];
-  long count = sysconf(_SC_NPROCESSORS_CONF);
-  int descriptor = open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
-  if (descriptor >= 0) {
-    ssize_t size = read(descriptor, list, sizeof list);
-    close(descriptor);
-    long last = -1;
-    for (ssize_t i = 0; i < size; i++) {
-      if (list[i] < '0' || list[i] > '9') continue;
-      last = last < 0 || list[i - 1] < '0' || list[i - 1] > '9' ? 0 : last;
-      last = last * 10 + (list[i] - '0');
-    }
-    if (last + 1 > count) count = last + 1;
+// The rest of the file at a path in a buffer, zero-terminated, if the kernel's own file system of a kind
+// answers: what a container puts in its place is not the kernel's word.
+static inline intptr_t slab_read_kernel_file(const char *path, long magic, char *text, size_t size) {
+  struct statfs system;
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return -(intptr_t)errno;
+  intptr_t result = -EXDEV;
+  if (fstatfs(descriptor, &system) == 0 && system.f_type == magic) {
+    result = read(descriptor, text, size - 1);
+    if (result < 0) result = -(intptr_t)errno;
+    text[result < 0 ? 0 : result] = 0;
   }
+  close(descriptor);
+  return result;
+}
+
+// One more than the highest number that a CPU can have, as sysfs lists it: "0-3", "0,2-5". The count of
+// CPUs is not enough: numbers may have gaps, and a CPU may be plugged in later.
+static inline intptr_t slab_listed_processors(void) {
+  char list[4096];
+  intptr_t size = slab_read_kernel_file("/sys/devices/system/cpu/possible", SYSFS_MAGIC, list,
+                                        sizeof list);
+  if (size < 0) return size;
+  const char *last = list;
+  for (const char *next = list; *next != 0; next++)
+    if (*next == '-' || *next == ',') last = next + 1;
+  if (*last < '0' || *last > '9') return -EINVAL;
+  return (intptr_t)strtol(last, NULL, 10) + 1;
+}
+
+// The same rounded up to a multiple of 4: procfs prints a mask of CPUs with as many digits.
+static inline intptr_t slab_shown_processors(void) {
+  char text[4096];
+  intptr_t digits = 0;
+  intptr_t size = slab_read_kernel_file("/proc/self/status", PROC_SUPER_MAGIC, text, sizeof text);
+  if (size < 0) return size;
+  const char *mask = strstr(text, "\nCpus_allowed:\t");
+  if (mask == NULL) return -EINVAL;
+  for (mask += strlen("\nCpus_allowed:\t"); *mask != '\n'; mask++) {
+    if (*mask == 0) return -EINVAL;
+    if (*mask != ',') digits += 4;
+  }
+  return digits;
+}
+
+// The same rounded up to whole words: the size of the kernel's mask of CPUs. It also answers the highest
+// CPU that the calling thread may run on.
+static inline intptr_t slab_processors_of_mask(intptr_t *highest) {
+  unsigned char mask[4096];
+  long size = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  if (size < 0) return -(intptr_t)errno;
+  *highest = 8 * size - 1;
+  while (*highest > 0 && (mask[*highest / 8] >> *highest % 8 & 1) == 0) --*highest;
+  return 8 * size;
+}
+
+// How many CPUs the C library thinks that there are: a guess, where nobody's memory hangs on it.
+static inline intptr_t slab_guessed_processors(void) {
+  long count = sysconf(_SC_NPROCESSORS_CONF);
   return count > 0 ? (intptr_t)count : 1;
 }
 

@@ -1,4 +1,4 @@
-// Threads of the allocator's own, and the environment.
+// Threads of the allocator's own, the process's life, and the environment.
 
 #ifndef SLAB_THREAD_H
 #define SLAB_THREAD_H
@@ -49,6 +49,12 @@ static inline intptr_t slab_thread_start(void *(*entry)(void *), void *argument)
   pthread_attr_destroy(&attributes);
   return -(intptr_t)error;
 }
+
+// Sees to it that the shared library that this is linked into stays loaded, whatever is closed: a
+// thread's registration keeps the address of its last sequence's descriptor, which the kernel reads at
+// the thread's next preemption. 1: it will stay. 0: this is the program itself, or there is no loader.
+// The library is the one that calls, though another copy may be loaded: hence hidden.
+__attribute__((visibility("hidden"))) int slab_pin_library(void);
 
 static inline intptr_t slab_at_fork(void (*prepare)(void), void (*parent)(void),
                                     void (*child)(void)) {

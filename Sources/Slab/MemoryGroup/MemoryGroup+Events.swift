@@ -7,7 +7,7 @@ extension MemoryGroup {
   public struct Events: Sendable, Equatable {
     /// The group gave memory back though it was below its `low`, since nobody else had any.
     public var low = 0
-    /// The group was above its `high` after a charge, and gave memory back.
+    /// The group was above its `high` after a charge, and a reclaim was tried.
     public var high = 0
     /// An allocation would have exceeded `max`, so that memory was reclaimed first.
     public var max = 0
@@ -22,8 +22,10 @@ extension MemoryGroup {
   public var localEvents: Events { Events(allocator.events(of: core, local: true)) }
 
   /// The counters of `events`, again whenever one of them has changed since this was called, or since the
-  /// last element. Changes that nobody awaits are not queued: the next element has them all. Nobody who
-  /// allocates waits for it. To be iterated once.
+  /// last element. Changes that nobody awaits are not queued: the next element has them all. There is at most
+  /// one element in 10 ms, the first change after a pause is told at once: so whoever is told, and allocates
+  /// in the group itself, does not go round without end. Nobody who allocates waits for it. To be iterated
+  /// once.
   ///
   /// The sequence holds the group; it ends when the task that iterates is cancelled, and when the group
   /// is empty after its end, then with what there is left to tell. O(1); takes a short lock, and starts a
@@ -52,19 +54,33 @@ private struct EventUpdates: AsyncSequence, Sendable {
     fileprivate let group: MemoryGroup
     fileprivate var changes: AsyncStream<Void>.Iterator
     fileprivate var last: MemoryGroup.Events
+    /// When the next element may come at the earliest (CGROUP_FILE_NOTIFY_MIN_INTV).
+    private var earliest: ContinuousClock.Instant? = nil
+    private static var interval: Duration { .milliseconds(10) }
+
+    fileprivate init(
+      group: MemoryGroup, changes: AsyncStream<Void>.Iterator, last: MemoryGroup.Events
+    ) {
+      self.group = group
+      self.changes = changes
+      self.last = last
+    }
 
     mutating func next(
       isolation actor: isolated (any Actor)? = #isolation
     ) async -> MemoryGroup.Events? {
+      if let earliest, (try? await Task.sleep(until: earliest)) == nil { return nil }
       while true {
         // In this order: an empty group has no event any more.
         let isOver = group.isEmpty
         let events = group.events
         if events != last {
           last = events
+          earliest = .now + Self.interval
           return events
         }
-        guard !isOver, await changes.next(isolation: actor) != nil else { return nil }
+        if isOver { return nil }
+        guard await changes.next(isolation: actor) != nil else { return nil }
       }
     }
   }

@@ -11,7 +11,7 @@ extension MemoryGroup {
   ///   - name: 1 to 255 bytes without blanks, control and invisible characters and slashes; new, byte by
   ///     byte, among the children of this group that are online.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
-  ///   - high: bytes above which it reclaims with each charge; `nil` for none.
+  ///   - high: bytes above which it reclaims with its charges; `nil` for none.
   ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
   /// - Throws: `.invalidName`, `.groupNameInUse`, `.invalidLimit`, `.groupOffline` if this group is,
   ///   `.groupTooDeep` below 64 levels, `.tooManyGroups`, `.outOfMemory`.

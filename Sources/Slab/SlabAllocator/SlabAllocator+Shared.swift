@@ -8,7 +8,7 @@ extension SlabAllocator {
   /// The allocator of this process, made at its first use and never ended. Objects of it are freed
   /// without a search for their allocator; that of others costs a lock and O(allocators).
   ///
-  /// If the system refuses its addresses, the process ends with one line. `configureShared` makes it
+  /// If the system refuses its addresses, the process ends with one line that says what was refused. `configureShared` makes it
   /// beforehand, and throws instead.
   public static let shared: SlabAllocator = SharedAllocator.value()
 
@@ -22,6 +22,14 @@ extension SlabAllocator {
 }
 
 private enum SharedAllocator {
+  private static func fail(_ error: SlabError) -> Never {
+    var line = ErrorLine()
+    line.append("allocator: the shared one cannot be made")
+    line.append(": ")
+    for byte in error.description.utf8 { line.append(byte) }
+    line.end()
+  }
+
   private static let made = Mutex<SlabAllocator?>(nil)
 
   static func make(_ configuration: SlabAllocator.Configuration) throws(SlabError) {
@@ -36,9 +44,7 @@ private enum SharedAllocator {
   static func value() -> SlabAllocator {
     // Another thread may be the first; what matters is that there is one afterwards.
     do { try make(SlabAllocator.Configuration()) } catch {
-      guard error == .sharedAllocatorInUse else {
-        fatal("allocator: the shared one cannot be made")
-      }
+      guard error == .sharedAllocatorInUse else { fail(error) }
     }
     return made.withLock { $0! }
   }

@@ -13,8 +13,8 @@ public struct SlabAllocator: Sendable {
 
   /// How an allocator is made.
   public struct Configuration: Sendable {
-    /// Addresses to reserve, in bytes: the most memory that the allocator can hold. At most
-    /// 128 GiB; less is reserved where the system refuses.
+    /// Addresses to reserve, in bytes, above 0: the most memory that the allocator can hold. At least 16 MiB
+    /// and at most 128 GiB are taken; less is reserved where the system refuses.
     public var addressSpaceBytes = 64 << 30
     /// Threads that end groups and caches, 1 to 8; started when there is first something to do.
     public var workerLimit = 1
@@ -43,8 +43,8 @@ public struct SlabAllocator: Sendable {
   /// The CPU layer uses restartable sequences where the system has them, locked slots elsewhere;
   /// `SLAB_PERCPU=rseq` or `fallback` in the environment forces one.
   ///
-  /// - Throws: `.outOfAddressSpace`, `.outOfMemory`, `.restartableSequencesUnavailable`,
-  ///   `.unknownPerCPUMode`.
+  /// - Throws: `.outOfAddressSpace`, `.outOfMemory`, `.invalidSetting`, `.unsupportedPageSize`,
+  ///   `.restartableSequencesUnavailable`, `.unknownPerCPUMode`.
   public init(configuration: Configuration = Configuration()) throws(SlabError) {
     var settings = AllocatorConfiguration()
     settings.addressSpaceBytes = configuration.addressSpaceBytes

@@ -110,7 +110,7 @@ public struct RawSlabCache: Sendable {
   public var sheafCapacity: Int { core.sheafCapacity }
 
   /// Changes `sheafCapacity`; sheaves that are larger are closed. O(children), with a fence for
-  /// each that is closed: for set-up and experiments.
+  /// each 16 that are closed, which nobody else waits for.
   ///
   /// - Throws: `.invalidLimit` for a negative capacity or one above the largest sheaf's, `.cacheDestroyed`.
   public func setSheafCapacity(_ capacity: Int) throws(SlabError) {

@@ -62,7 +62,8 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   public func destroy() throws(SlabError) { try handle.destroy() }
 
   /// Drains the sheaf of the cache itself, not of its groups, and gives its empty slabs back.
-  /// O(slabs with a free object); takes the cache's lock and may wait for a fence.
+  /// Of the rest the fullest are used first, among the next 1,024. O(empty slabs); takes the cache's lock
+  /// shortly, and may wait for a fence.
   public func shrink() {
     guard !handle.isOver else { return }
     core.cache.shrink()

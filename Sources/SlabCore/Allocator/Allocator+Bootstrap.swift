@@ -26,37 +26,49 @@ extension Allocator {
   /// thread is started yet.
   package init(configuration: AllocatorConfiguration = .init()) throws(AllocatorError) {
     checkLayouts()
+    try configuration.check()
+    guard SystemCall.pageBytes <= SystemCall.largestPageBytes else {
+      throw .unsupportedPageSize(bytes: SystemCall.pageBytes)
+    }
+    // Before the first sequence of this copy of the code is run.
+    SystemCall.pinLibrary()
     let mode = try Self.chooseMode()
     var region: PerCPURegion
-    do { region = try PerCPURegion(mode: mode) } catch { throw .outOfAddressSpace }
+    do throws(Errno) { region = try PerCPURegion(mode: mode) } catch {
+      throw .outOfAddressSpace(bytes: PerCPURegion.fewestBytes, errno: error)
+    }
     if region.mode != mode, SystemCall.environment("SLAB_PERCPU", equals: "rseq") == true {
       region.unmap()
       throw .restartableSequencesUnavailable
     }
     let rootIndices: IDTable
-    do { rootIndices = try IDTable(most: IDTable.mostRoots) } catch {
+    do throws(Errno) { rootIndices = try IDTable(most: IDTable.mostRoots) } catch {
       region.unmap()
-      throw .outOfAddressSpace
+      throw .outOfAddressSpace(bytes: IDTable.fewestBytes, errno: error)
     }
     let groupIDs: IDTable
-    do { groupIDs = try IDTable(most: IDTable.mostGroups) } catch {
+    do throws(Errno) { groupIDs = try IDTable(most: IDTable.mostGroups) } catch {
       region.unmap()
       rootIndices.unmap()
-      throw .outOfAddressSpace
+      throw .outOfAddressSpace(bytes: IDTable.fewestBytes, errno: error)
     }
     let groupNames: GroupNames
-    do { groupNames = try GroupNames(bucketLimit: groupIDs.limit) } catch {
+    do throws(Errno) { groupNames = try GroupNames(bucketLimit: groupIDs.limit) } catch {
+      let bytes = groupIDs.limit * 8
       region.unmap()
       rootIndices.unmap()
       groupIDs.unmap()
-      throw .outOfAddressSpace
+      throw .outOfAddressSpace(bytes: bytes, errno: error)
     }
-    guard let heap = HeapReservation(wanted: configuration.addressSpaceBytes) else {
+    let heap: HeapReservation
+    do throws(Errno) {
+      heap = try HeapReservation(wanted: configuration.addressSpaceBytes)
+    } catch {
       region.unmap()
       rootIndices.unmap()
       groupIDs.unmap()
       groupNames.unmap()
-      throw .outOfAddressSpace
+      throw .outOfAddressSpace(bytes: HeapReservation.fewestBytes, errno: error)
     }
     var pages = PageAllocator(
       map: heap.map, freeBytesToKeep: configuration.freeBytesToKeep)
@@ -112,7 +124,7 @@ extension Allocator {
       }
       let geometry = SlabGeometry(
         objectSize: bytes, alignment: cacheAligned ? 64 : 8, cacheAligned: false,
-        processorCount: state.pointee.region.slotCount)
+        processorCount: state.pointee.region.processorCount)
       try unsafe initializeRoot(
         root, name: CacheName(ofTheCore: name), objectSize: bytes, geometry: geometry,
         constructor: nil,
@@ -156,6 +168,7 @@ extension Allocator {
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()
+    group.makeReclaimableList()
     group.makeInlineTable()
     checkOffsets(of: state.pointee.slabs.cache, group)
     state.pointee.rootGroup = group
@@ -189,6 +202,7 @@ private struct HeapReservation {
   let map: UnitMap
 
   private static var smallestBytes: Int { 16 << 20 }
+  static var fewestBytes: Int { reservationBytes(smallestBytes) }
   private static var largestBytes: Int { 128 << 30 }
   private static var alignment: Int { 4 << 20 }
 
@@ -196,49 +210,54 @@ private struct HeapReservation {
 
   /// As much as is wanted, or halves of it until the system agrees. Where it does not agree at
   /// once there is a limit on address space, and half of what fits is left to the process.
-  init?(wanted: Int) {
+  init(wanted: Int) throws(Errno) {
     var bytes = min(max(wanted, Self.smallestBytes), Self.largestBytes)
     bytes = (bytes + Self.alignment - 1) & ~(Self.alignment - 1)
     var refused = false
     while true {
       let size = Self.reservationBytes(bytes)
-      if let start = try? SystemCall.reserve(bytes: size) {
-        if refused, bytes > Self.smallestBytes {
-          try? SystemCall.unmap(at: start, bytes: size)
-          refused = false
-          bytes = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
-          continue
-        }
-        let heap =
-          (start + UInt(Self.mapBytes(bytes)) + UInt(Self.alignment) - 1)
-          & ~UInt(Self.alignment - 1)
-        let words = heap - UInt(Self.mapBytes(bytes))
-        // What the alignment left over, on both sides.
-        if words > start { try? SystemCall.unmap(at: start, bytes: Int(words - start)) }
-        let end = heap + UInt(bytes)
-        let rest = Int(start + UInt(size) - end)
-        if rest > 0 { try? SystemCall.unmap(at: end, bytes: rest) }
-        map = UnitMap(
-          words: Words(at: words), heapBase: heap,
-          unitLimit: bytes / UnitMap.unitBytes)
-        // All of it can be read, though little can be written yet: a look at an address that the
-        // heap has not grown to finds nobody, as outside the heap.
-        do {
-          try SystemCall.protectRead(at: words, bytes: Self.mapBytes(bytes))
-        } catch {
-          unmap()
-          return nil
-        }
-        return
+      let half = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
+      let start: UInt
+      do throws(Errno) { start = try SystemCall.reserve(bytes: size) } catch {
+        guard bytes > Self.smallestBytes else { throw error }
+        refused = true
+        bytes = half
+        continue
       }
-      guard bytes > Self.smallestBytes else { return nil }
-      refused = true
-      bytes = max(Self.smallestBytes, bytes / 2 & ~(Self.alignment - 1))
+      if refused, bytes > Self.smallestBytes {
+        try? SystemCall.unmap(at: start, bytes: size)
+        refused = false
+        bytes = half
+        continue
+      }
+      map = Self.map(bytes: bytes, in: start, size: size)
+      // All of it can be read, though little can be written yet: a look at an address that the
+      // heap has not grown to finds nobody, as outside the heap.
+      do throws(Errno) {
+        try SystemCall.protectRead(at: map.words.address, bytes: Self.mapBytes(bytes))
+      } catch {
+        unmap()
+        throw error
+      }
+      return
     }
   }
 
+  /// Where the two lie in a reservation, which is cut to them.
+  private static func map(bytes: Int, in start: UInt, size: Int) -> UnitMap {
+    let heap = (start + UInt(mapBytes(bytes)) + UInt(alignment) - 1) & ~UInt(alignment - 1)
+    let words = heap - UInt(mapBytes(bytes))
+    // What the alignment left over, on both sides.
+    if words > start { try? SystemCall.unmap(at: start, bytes: Int(words - start)) }
+    let end = heap + UInt(bytes)
+    let rest = Int(start + UInt(size) - end)
+    if rest > 0 { try? SystemCall.unmap(at: end, bytes: rest) }
+    return UnitMap(
+      words: Words(at: words), heapBase: heap, unitLimit: bytes / UnitMap.unitBytes)
+  }
+
   private static func mapBytes(_ bytes: Int) -> Int {
-    (bytes / UnitMap.unitBytes * 8 + 4095) & ~4095
+    SystemCall.wholePages(bytes / UnitMap.unitBytes * 8)
   }
   private static func reservationBytes(_ bytes: Int) -> Int {
     mapBytes(bytes) + bytes + alignment
@@ -266,6 +285,7 @@ private func checkOffsets(of cache: Pointer<Cache>, _ group: Pointer<Group>) {
     Pointer<ListNode>(of: &cache.pointee.groupNode) == cache.groupNode,
     Pointer<ListNode>(of: &root.pointee.rootNode) == root.rootNode,
     Pointer<ListNode>(of: &root.pointee.children) == root.children,
-    group.siblingNode.address == group.address + Group.siblingNodeOffset
+    group.siblingNode.address == group.address + Group.siblingNodeOffset,
+    group.hasReclaimableNodeInPlace
   else { fatal("bootstrap: unexpected layout of a descriptor") }
 }

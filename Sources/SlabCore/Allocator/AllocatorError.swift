@@ -7,8 +7,13 @@ public import SlabPlatform
 package enum AllocatorError: Error, Equatable, Sendable {
   /// The system refused memory, or the reservation is used up.
   case outOfMemory
-  /// The system refused even the smallest reservation of addresses.
-  case outOfAddressSpace
+  /// The system refused a reservation of so many bytes of addresses, with this error, and all smaller
+  /// ones that would do.
+  case outOfAddressSpace(bytes: Int, errno: Errno)
+  /// The kernel's pages are larger than 64 KiB.
+  case unsupportedPageSize(bytes: Int)
+  /// A setting of the configuration that is none.
+  case invalidSetting(AllocatorConfiguration.Setting, value: Int)
   /// `SLAB_PERCPU=rseq` was asked for where it cannot be had.
   case restartableSequencesUnavailable
   /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.

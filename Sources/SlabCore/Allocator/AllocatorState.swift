@@ -7,8 +7,8 @@
 //     > registry > a cache > workers' lock > callback queues, their workers' lock > tracking lock
 //     > page lock > region lock > slot locks
 //
-// A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab or
-// gives one back, except the registry lock when empty slabs are reclaimed.
+// A thread holds at most one cache's lock, and no lock at all while it charges, makes a slab of a user's
+// cache or gives one back.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -79,9 +79,10 @@ package struct AllocatorState: ~Copyable {
 }
 
 /// How an allocator is made.
+@usableFromInline
 package struct AllocatorConfiguration: Sendable {
   /// Addresses to reserve for objects, in bytes: the most memory that the allocator can hold.
-  /// Rounded up to 4 MiB, at most 128 GiB. Less is reserved where the system refuses.
+  /// Above 0; rounded up to 16 MiB and to 4 MiB, at most 128 GiB. Less is reserved where the system refuses.
   package var addressSpaceBytes = 64 << 30
   /// Threads that end groups and caches, 1...8.
   package var workerLimit = 1
@@ -103,6 +104,25 @@ package struct AllocatorConfiguration: Sendable {
   package var design = LifecycleDesign.current
 
   package init() {}
+
+  /// What `check` looks at.
+  @usableFromInline
+  package enum Setting: Equatable, Sendable {
+    case addressSpaceBytes, workerLimit, callbackWorkerLimit
+  }
+
+  /// - Throws: `.invalidSetting` for the first one that is out of its bounds.
+  func check() throws(AllocatorError) {
+    guard addressSpaceBytes > 0 else {
+      throw .invalidSetting(.addressSpaceBytes, value: addressSpaceBytes)
+    }
+    guard 1...Workers.most ~= workerLimit else {
+      throw .invalidSetting(.workerLimit, value: workerLimit)
+    }
+    guard 1...CallbackWorkers.most ~= callbackWorkerLimit else {
+      throw .invalidSetting(.callbackWorkerLimit, value: callbackWorkerLimit)
+    }
+  }
 }
 
 extension Pointer where Pointee == AllocatorState {

@@ -5,7 +5,7 @@
 internal import SlabPlatform
 
 struct Registry: ~Copyable {
-  let lock = Lock()
+  let lock = RegistryLock()
 
   // All under `lock`.
   /// Every cache, newest first.
@@ -19,6 +19,8 @@ struct Registry: ~Copyable {
   var groupNames: GroupNames
   /// Nodes of these lists that were visited by offline, batches, shutdown, creation and slabinfo.
   var listSteps = 0
+  /// Groups and caches that reclaims have visited.
+  var reclaimSteps = 0
   /// Linux 4.10 only: entries of the array of children that each root would have.
   var childArraySize = 0
 
@@ -60,6 +62,8 @@ struct IDTable: ~Copyable {
   private var inUse = 0
 
   private static var step: Int { 4096 / 8 }
+  private static var fewest: Int { 1 << 16 }
+  static var fewestBytes: Int { fewest * 8 }
 
   /// The most groups that can be online, where addresses are not short, and the most roots. A root has a
   /// block of counters on each CPU as well, for which the CPU layer has room for twice as many.
@@ -75,7 +79,7 @@ struct IDTable: ~Copyable {
         limit = ids
         return
       } catch {
-        guard ids > 1 << 16 else { throw error }
+        guard ids > Self.fewest else { throw error }
         ids /= 4
       }
     }

@@ -33,7 +33,8 @@ extension Pointer where Pointee == Cache {
   package func allocateSlow() throws(AllocatorError) -> UInt {
     let allocator = pointee.allocator
     letForkGoFirst()
-    if allocator.pointee.region.mode == .lockedSlots {
+    // Locked slots are tried here only, and a sequence that was restarted again.
+    if hasSheaf {
       let object = allocator.pointee.region.pop(words)
       if object != 0 { return object }
     }
@@ -46,15 +47,20 @@ extension Pointer where Pointee == Cache {
       if pointee.partialFirst != nil { break }
       try addSlabUnlocking()
     }
-    var chain = SlabChain()
     let before = pointee.objectsInUse
     let object = takeObject()
     refillSheaf()
-    noteSlowOperation(emptied: &chain)
+    let grows = noteSlowOperation()
     countObjects(since: before)
+    let isNews = isNewlyIdle()
     pointee.lock.unlock()
-    release(chain)
+    if grows { growSheaf() }
+    if isNews { listGroup() }
     return object
+  }
+
+  private var hasSheaf: Bool {
+    !pointee.words.load(mode: pointee.allocator.pointee.region.mode).isClosed
   }
 
   /// Why the cache allocates no more, if so. For holders of a handle.
@@ -75,7 +81,7 @@ extension Pointer where Pointee == Cache {
       let slab = try makeSlab(afterUnits: units)
       pausePoint(.beforeAddingSlab)
       pointee.lock.lock()
-      addSlab(slab)
+      addSlab(slab, isLast: state != .active)
       pointee.allocator.putDown()
       // If the cache was deactivated meanwhile, the slab must not stay.
       if state != .active {
@@ -106,7 +112,7 @@ extension Pointer where Pointee == Cache {
   package func freeSlow(_ object: UInt) {
     let allocator = pointee.allocator
     letForkGoFirst()
-    if allocator.pointee.region.mode == .lockedSlots {
+    if hasSheaf {
       switch allocator.pointee.region.push(words, object) {
       case .done: return
       case .full: break
@@ -118,11 +124,14 @@ extension Pointer where Pointee == Cache {
     let before = pointee.objectsInUse
     flushHalfSheaf(emptied: &chain)
     putObject(object, emptied: &chain)
-    noteSlowOperation(emptied: &chain)
+    let grows = noteSlowOperation()
     countObjects(since: before)
+    let isNews = isNewlyIdle()
     pointee.lock.unlock()
     // Without a detached slab there is at least one slab left, and so nothing that could end here.
     release(chain)
+    if grows { growSheaf() }
+    if isNews { listGroup() }
   }
 
   /// Under the lock: brings the root's running sum up to date.

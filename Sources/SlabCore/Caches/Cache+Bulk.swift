@@ -44,8 +44,10 @@ extension Pointer where Pointee == Cache {
       let before = pointee.objectsInUse
       for index in put..<last { unsafe putObject(many[index], emptied: &chain) }
       countObjects(since: before)
+      let isNews = isNewlyIdle()
       pointee.lock.unlock()
       release(chain)
+      if isNews { listGroup() }
     }
     unsafe free(objects[last])
   }

@@ -89,17 +89,19 @@ extension Pointer where Pointee == Cache {
     pointee.allocator.pointee.rootCaches.map { $0.cache == self } ?? false
   }
 
-  /// Takes every empty slab out. O(slabs on the partial list).
-  func detachEmptySlabs(to chain: inout SlabChain) {
+  /// Takes empty slabs out, every one by default. O(empty slabs): they stand at the end, but for one that
+  /// was made for an allocation and not used.
+  func detachEmptySlabs(to chain: inout SlabChain, atMost limit: Int = .max) {
     guard !keepsItsSlabs else { return }
-    // Empty slabs stand at the end, but a slab taken from there and emptied again is listed anew.
+    var left = limit
     var slab = pointee.partialLast
-    while let candidate = slab, pointee.emptyCount > 0 {
+    while let candidate = slab, pointee.emptyCount > 0, left > 0 {
       slab = candidate.pointee.previous
       guard candidate.pointee.inUse == 0 else { continue }
       unlistSlab(candidate)
       pointee.emptyCount -= 1
       detach(candidate, to: &chain)
+      left -= 1
     }
   }
 
@@ -112,26 +114,26 @@ extension Pointer where Pointee == Cache {
     pointee.allocator.takeInHand()
   }
 
-  /// Takes every slab out, whatever objects are live. O(slabs).
-  func detachAllSlabs(to chain: inout SlabChain) {
-    while let slab = pointee.partialFirst {
-      unlistSlab(slab)
+  /// Takes slabs out, whatever objects are live: no more than a number of them. True if none is left.
+  func detachSlabs(to chain: inout SlabChain, atMost limit: Int) -> Bool {
+    var left = limit
+    while left > 0, let slab = pointee.partialFirst ?? pointee.fullFirst {
+      if slab.hasFreeObjects { unlistSlab(slab) } else { unlistFullSlab(slab) }
+      pointee.objectsInUse -= UInt64(slab.pointee.inUse)
+      if slab.pointee.inUse == 0 { pointee.emptyCount -= 1 }
       detach(slab, to: &chain)
+      left -= 1
     }
-    while let slab = pointee.fullFirst {
-      unlistFullSlab(slab)
-      detach(slab, to: &chain)
-    }
-    pointee.emptyCount = 0
-    pointee.objectsInUse = 0
+    return pointee.partialFirst == nil && pointee.fullFirst == nil
   }
 
-  /// Lists a slab that has been made. `slabCount` counts it already.
-  func addSlab(_ slab: Pointer<Slab>) {
+  /// Lists an empty slab: first, for an allocation that takes from it next, or last. `slabCount` counts it
+  /// already.
+  func addSlab(_ slab: Pointer<Slab>, isLast: Bool) {
     pointee.objectsTotal += UInt64(slab.pointee.objectCount)
     pointee.units += 1 << UInt32(slab.pointee.order)
     pointee.emptyCount += 1
-    listSlabFirst(slab)
+    if isLast { listSlabLast(slab) } else { listSlabFirst(slab) }
   }
 
   // MARK: - The partial list
@@ -183,20 +185,23 @@ extension Pointer where Pointee == Cache {
   // MARK: - Sorting
 
   /// Reference e.4: slabs with at most 32 free objects come first, the fullest foremost, so that
-  /// they fill up and the emptiest get a chance to become empty. O(slabs on the list).
-  func sortPartialList() {
+  /// they fill up and the emptiest get a chance to become empty. Of a long list the first slabs, which are
+  /// the next to be used. O(slabs that are sorted).
+  func sortPartialList(atMost limit: Int) {
     var buckets = InlineArray<33, Pointer<Slab>?>(repeating: nil)
-    while let slab = pointee.partialFirst {
+    var left = limit
+    while let slab = pointee.partialFirst, slab.pointee.inUse > 0, left > 0 {
       unlistSlab(slab)
       let free = Int(slab.pointee.objectCount - slab.pointee.inUse)
       let bucket = min(free, 33) - 1
       slab.pointee.next = buckets[bucket]
       buckets[bucket] = slab
+      left -= 1
     }
-    for bucket in 0..<33 {
+    for bucket in (0..<33).reversed() {
       while let slab = buckets[bucket] {
         buckets[bucket] = slab.pointee.next
-        listSlabLast(slab)
+        listSlabFirst(slab)
       }
     }
   }

@@ -1,6 +1,7 @@
 // The cache's sheaf. A cold cache has none and works under its lock; after a number of slow
 // operations it gets one, which grows about fourfold each time it proves too small, from 7 objects to
-// 535. Everything here runs under the cache's lock.
+// 535. The core's own caches, which are used under locks, have one of the largest size at once.
+// Everything here runs under the cache's lock; how a sheaf ends is in Cache+Retire.swift.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -9,66 +10,40 @@ extension Pointer where Pointee == Cache {
   /// Slow operations after which a sheaf is opened or grows.
   static var slowOperationsPerStep: UInt32 { 16 }
 
-  private var mode: PerCPUMode { pointee.allocator.pointee.region.mode }
+  var mode: PerCPUMode { pointee.allocator.pointee.region.mode }
 
-  /// Counts a slow operation, and opens the sheaf or lets it grow when it is time.
-  func noteSlowOperation(emptied chain: inout SlabChain) {
+  /// Counts a slow operation, and opens the sheaf when it is time. True if the sheaf is to grow, and the
+  /// caller calls `growSheaf` when it holds no lock.
+  func noteSlowOperation() -> Bool {
+    guard state == .active, pointee.retiredSheaf.isClosed else { return false }
     pointee.slowOperations += 1
-    guard pointee.slowOperations >= Self.slowOperationsPerStep, state == .active else { return }
+    guard pointee.slowOperations >= Self.slowOperationsPerStep else { return false }
     pointee.slowOperations = 0
-    let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
-    guard limit > 0 else { return }
     let word = pointee.words.load(mode: mode)
-    if word.isClosed {
-      openSheaf(ofClass: 0, limit: limit)
-    } else if word.capacity < limit, Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount {
-      let grown = Int(pointee.sheafClass) + 1
-      if closeSheaf(emptied: &chain) { openSheaf(ofClass: grown, limit: limit) }
+    guard !word.isClosed else {
+      let isInternal = pointee.root.pointee.isInternal
+      openSheaf(ofClass: isInternal ? PerCPURegion.sheafClassCount - 1 : 0)
+      return false
     }
+    guard word.capacity < pointee.root.sheafCapacity,
+      Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount
+    else { return false }
+    _ = retireSheaf()
+    pin()
+    return true
   }
 
-  private func openSheaf(ofClass index: Int, limit: Int) {
+  /// Opens a sheaf of a class, unless the cache may have none. Of an active cache that has none.
+  func openSheaf(ofClass index: Int) {
+    // Relaxed: whoever changes it takes this lock afterwards, and finds what is opened now.
+    let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
     // Where the region is full the cache goes on under its lock.
-    guard let first = pointee.allocator.region.allocateSheaf(ofClass: index) else {
+    guard limit > 0, let first = pointee.allocator.region.allocateSheaf(ofClass: index) else {
       return
     }
     pointee.sheafClass = UInt32(index)
     let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: index))
     _ = pointee.words.exchange(SheafWord(first: first, capacity: capacity), mode: mode)
-  }
-
-  /// Closes the sheaf, fences and drains it: nothing of the cache is on any CPU afterwards, until
-  /// it warms up again. False, with the sheaf as it was, if the fence failed.
-  @discardableResult
-  func closeSheaf(emptied chain: inout SlabChain) -> Bool {
-    let word = pointee.words.exchange(.closed, mode: mode)
-    guard !word.isClosed else { return true }
-    do {
-      try pointee.allocator.pointee.region.fence()
-    } catch {
-      // Without a fence a sequence may still be at work in it: it stays what it was, but that nothing is
-      // put in beyond what has been set meanwhile.
-      let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
-      _ = pointee.words.exchange(
-        SheafWord(first: word.first, capacity: min(word.capacity, limit)), mode: mode)
-      return false
-    }
-    pointee.allocator.pointee.sheafFences.add(1, ordering: .relaxed)
-    drain(word, emptied: &chain)
-    return true
-  }
-
-  /// Moves the objects of a sheaf that is closed and fenced back to the slabs, and frees its block.
-  func drain(_ word: SheafWord, emptied chain: inout SlabChain) {
-    let allocator = pointee.allocator
-    for slot in 0..<allocator.pointee.region.slotCount {
-      let sheaf = Words(at: allocator.pointee.region.address(word.first, onSlot: slot))
-      let count = Int(sheaf[0]) / 8
-      if count == 0 { continue }
-      for index in 1...count { putObject(UInt(sheaf[index]), emptied: &chain) }
-      sheaf[0] = 0
-    }
-    allocator.region.freeSheaf(word.first, ofClass: Int(pointee.sheafClass))
   }
 
   /// Under the lock: the sheaf.
@@ -89,25 +64,39 @@ extension Pointer where Pointee == Cache {
     return min(count, Int(pointee.objectsInUse))
   }
 
+  /// Objects that move between the sheaf and the slabs at a time, by one sequence: as many addresses as
+  /// the language puts on the stack, and not on the heap, which must not be entered under the lock.
+  private static var objectsPerMove: Int { 128 }
+
   /// After an allocation that found the sheaf empty: fills half of it from the slabs at hand. No
   /// slab is made for it.
   func refillSheaf() {
     let word = pointee.words.load(mode: mode)
-    guard !word.isClosed, pointee.partialFirst != nil else { return }
-    let wanted = max(1, word.capacity / 2)
+    guard !word.isClosed else { return }
+    var wanted = max(1, word.capacity / 2)
+    while wanted > 0, pointee.partialFirst != nil {
+      let most = min(wanted, Self.objectsPerMove)
+      guard moveToSheaf(most) else { return }
+      wanted -= most
+    }
+  }
+
+  /// Moves objects from the slabs at hand to the sheaf. False if it has no room for all of them: the thread
+  /// moved to a CPU whose sheaf has less.
+  private func moveToSheaf(_ most: Int) -> Bool {
     // SAFETY: the buffer is used within its scope and its count.
-    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: wanted) { buffer in
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: Self.objectsPerMove) { buffer in
       var taken = 0
-      while taken < wanted, pointee.partialFirst != nil {
+      while taken < most, pointee.partialFirst != nil {
         unsafe buffer[taken] = takeObject()
         taken += 1
       }
       let offered = unsafe UnsafeMutableBufferPointer(rebasing: buffer[..<taken])
       let put = unsafe pointee.allocator.pointee.region.pushBatch(words, offered)
-      // The thread moved to a CPU whose sheaf has less room.
       var unused = SlabChain()
       for index in put..<taken { unsafe putObject(offered[index], emptied: &unused) }
       unused.relist(in: self)
+      return put == taken
     }
   }
 
@@ -115,11 +104,17 @@ extension Pointer where Pointee == Cache {
   func flushHalfSheaf(emptied chain: inout SlabChain) {
     let word = pointee.words.load(mode: mode)
     guard !word.isClosed else { return }
+    var wanted = max(1, word.capacity / 2)
     // SAFETY: the buffer is used within its scope and its count.
-    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: max(1, word.capacity / 2)) {
-      buffer in
-      let taken = unsafe pointee.allocator.pointee.region.popBatch(words, into: buffer)
-      for index in 0..<taken { unsafe putObject(buffer[index], emptied: &chain) }
+    unsafe withUnsafeTemporaryAllocation(of: UInt.self, capacity: Self.objectsPerMove) { buffer in
+      while wanted > 0 {
+        let room = unsafe UnsafeMutableBufferPointer(
+          rebasing: buffer[..<min(wanted, Self.objectsPerMove)])
+        let taken = unsafe pointee.allocator.pointee.region.popBatch(words, into: room)
+        for index in 0..<taken { unsafe putObject(room[index], emptied: &chain) }
+        guard taken == room.count else { return }
+        wanted -= taken
+      }
     }
   }
 }
@@ -129,7 +124,7 @@ extension SlabChain {
   fileprivate mutating func relist(in cache: Pointer<Cache>) {
     while let slab = first {
       first = slab.pointee.next
-      cache.addSlab(slab)
+      cache.addSlab(slab, isLast: true)
       cache.pointee.allocator.putDown()
     }
   }

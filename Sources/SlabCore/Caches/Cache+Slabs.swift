@@ -73,6 +73,7 @@ extension Pointer where Pointee == Cache {
       for slot in 0..<slots { poison(firstObject + UInt(slot) * UInt(pointee.slotBytes)) }
     }
     guard let constructor = unsafe pointee.root.pointee.constructor else { return }
+    pointee.allocator.expectRegistryUnlocked("registry lock: held over a constructor")
     for slot in 0..<slots {
       // SAFETY: the object lies in the run, which nobody else knows yet.
       unsafe constructor(
@@ -134,6 +135,7 @@ extension Pointer where Pointee == Cache {
       root.add(-piece.objects, to: RootCache.Sum.objectsTotal)
       root.add(-piece.units, to: RootCache.Sum.units)
       if root.pointee.isTypeSafe {
+        countAwaiting(piece.count)
         for index in 0..<piece.count {
           unsafe pointee.allocator.call(piece[index].callback, giveBackAfterGracePeriod)
         }
@@ -192,7 +194,10 @@ private func giveBackAfterGracePeriod(_ head: UnsafeMutableRawPointer) {
   let slab = Pointer<Slab>(callback: UInt(bitPattern: head))
   var piece = SlabPiece()
   piece.append(slab)
-  slab.pointee.cache.giveBack(piece)
+  let cache = slab.pointee.cache
+  cache.giveBack(piece)
+  // The cache is there until a barrier behind this callback.
+  cache.countAwaiting(-1)
 }
 
 /// A few slabs that go back together.

@@ -39,7 +39,8 @@ package struct Cache: ~Copyable {
   // Line 1: the lock, and what changes under it.
   let lock = Lock()
   // Slabs and units fit in 32 bits, since a heap has at most 2^27 units; objects do not.
-  /// Slabs, with those being made and given back.
+  /// Slabs, with those being made and given back, and the pins of those who look at the cache without a
+  /// lock: see `pin`.
   var slabCount: UInt32 = 0
   /// Slabs on the partial list that are empty.
   var emptyCount: UInt32 = 0
@@ -55,7 +56,8 @@ package struct Cache: ~Copyable {
   var sheafClass: UInt32 = 0
   var partialFirst: Pointer<Slab>? = nil
   var partialLast: Pointer<Slab>? = nil
-  /// A sheaf that has been closed and awaits the fence; the fence worker's.
+  /// A sheaf that has been closed and awaits a fence. While the cache is active whoever retired it drains
+  /// it, afterwards the fence worker; until then no other one is opened.
   var retiredSheaf = SheafWord.closed
 
   // Line 2: under the registry lock.

@@ -34,7 +34,7 @@ extension Allocator {
     guard unsafe constructor == nil || !options.contains(.poison) else { throw .invalidOptions }
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
-      try unsafe waitingForIndices { () throws(AllocatorError) in
+      try waitingForIndices { () throws(AllocatorError) in
         state.pointee.registry.lock.lock()
         defer { state.pointee.registry.lock.unlock() }
         try unsafe initializeRoot(
@@ -65,7 +65,7 @@ extension Allocator {
     let geometry = SlabGeometry(
       objectSize: objectSize, alignment: alignment,
       cacheAligned: options.contains(.hardwareCacheAligned),
-      processorCount: SystemCall.possibleProcessorCount)
+      processorCount: state.pointee.region.processorCount)
     return (name, geometry)
   }
 
@@ -158,8 +158,8 @@ extension Allocator {
   }
 
   /// Sets the most objects that a sheaf of this root and its children may hold; 0 for no sheaves.
-  /// Closes every sheaf that is larger: O(children), with a fence for each that is closed, under the
-  /// lock of that cache alone.
+  /// Closes every sheaf that is larger: O(children), the registry lock for 16 of them at a time, and a
+  /// fence for each 16.
   package func setSheafCapacity(
     _ capacity: Int, of root: Pointer<RootCache>
   ) throws(AllocatorError) {
@@ -167,37 +167,36 @@ extension Allocator {
     guard capacity >= 0, capacity <= (root.pointee.isPoisoned ? 0 : largest) else {
       throw .invalidLimit
     }
-    state.pointee.registry.lock.lock()
-    defer { state.pointee.registry.lock.unlock() }
-    // Before the walk: who opens a sheaf reads it under the cache's lock, which the walk takes. Either the
+    // Before the walk: whoever opens a sheaf reads it under the cache's lock, which the walk takes. Either the
     // walk finds that sheaf, or its opener finds this. A child that is linked later begins without one.
     root.pointee.sheafCapacity.store(capacity, ordering: .relaxed)
-    closeSheafUnlocking(of: root.cache, above: capacity)
+    var batch = SheafBatch()
+    retireSheaf(of: root.cache, above: capacity, into: &batch)
+    state.pointee.registry.lock.lock()
     // The cursor stands on this thread's stack.
     state.takeInHand()
     withCursor(in: root.children) { cursor in
+      var visited = 0
       while let node = cursor.advance(in: root.children) {
-        closeSheafUnlocking(of: Pointer<Cache>(siblingNode: node), above: capacity)
+        retireSheaf(of: Pointer<Cache>(siblingNode: node), above: capacity, into: &batch)
+        visited += 1
+        guard visited % SheafBatch.most == 0 || batch.count == SheafBatch.most else { continue }
+        state.pointee.registry.lock.unlock()
+        batch.finish(of: state)
+        state.pointee.registry.lock.lock()
       }
     }
     state.putDown()
+    state.pointee.registry.lock.unlock()
+    batch.finish(of: state)
   }
 
-  /// Under the registry lock, which it gives up for the fence: an active cache stays while its lock is
-  /// held, since it is deactivated under that.
-  private func closeSheafUnlocking(of cache: Pointer<Cache>, above capacity: Int) {
+  /// Puts the sheaf aside if it is larger.
+  private func retireSheaf(
+    of cache: Pointer<Cache>, above capacity: Int, into batch: inout SheafBatch
+  ) {
     cache.pointee.lock.lock()
-    guard cache.state == .active, cache.sheafUnderLock.capacity > capacity else {
-      cache.pointee.lock.unlock()
-      return
-    }
-    state.pointee.registry.lock.unlock()
-    var chain = SlabChain()
-    let before = cache.pointee.objectsInUse
-    cache.closeSheaf(emptied: &chain)
-    cache.countObjects(since: before)
-    cache.pointee.lock.unlock()
-    cache.release(chain)
-    state.pointee.registry.lock.lock()
+    defer { cache.pointee.lock.unlock() }
+    if cache.state == .active, cache.sheafUnderLock.capacity > capacity { batch.add(cache) }
   }
 }

@@ -122,7 +122,7 @@ extension Allocator {
     let bytes = SizeClasses.sizes[index]
     let geometry = SlabGeometry(
       objectSize: bytes, alignment: min(bytes & -bytes, SlabGeometry.largestAlignment),
-      cacheAligned: false, processorCount: SystemCall.possibleProcessorCount)
+      cacheAligned: false, processorCount: state.pointee.region.processorCount)
     let root = Pointer<RootCache>(address: try state.pointee.rootCaches.cache.allocate())!
     do throws(AllocatorError) {
       let made = try waitingForIndices { () throws(AllocatorError) in

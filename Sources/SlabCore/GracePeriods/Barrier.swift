@@ -150,6 +150,7 @@ extension Pointer where Pointee == AllocatorState {
         return
       }
       hurryCallbackWorkers()
+      checkFence()
       // Bounded, so that workers that could not be started are tried again.
       pointee.callbacks.barrier.done.wait(ticket, nanoseconds: 100_000_000)
     }
@@ -170,7 +171,7 @@ extension Allocator {
   package func barrier() {
     guard !state.isInCallback else { fatal("barrier: called from a callback (deadlock)") }
     state.checkNotReading()
-    while !state.flushDeferredFrees() { state.waitForMembarrier() }
+    state.flushDeferredFreesWaiting()
     state.waitForBarrier(state.requestBarrier())
   }
 
@@ -184,7 +185,7 @@ extension Allocator {
     // SAFETY: the head is the caller's, 16 bytes; whatever stood there is of no use any more.
     unsafe callback.unsafePointer.initialize(to: GracePeriodCallback())
     unsafe callback.pointee.function = function
-    while !state.flushDeferredFrees() { state.waitForMembarrier() }
+    state.flushDeferredFreesWaiting()
     state.requestBarrierOfQueues(callingAfter: callback)
   }
 }

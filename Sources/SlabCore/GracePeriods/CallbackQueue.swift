@@ -188,6 +188,7 @@ extension Pointer where Pointee == CallbackQueue {
           pointee.count.subtract(ended, ordering: .relaxed)
           ended = 0
         }
+        pointee.allocator.expectRegistryUnlocked("registry lock: held over a callback")
         // SAFETY: the head's memory is the queue's until now, and the function's from here on.
         unsafe callback.pointee.function!(UnsafeMutableRawPointer(callback.unsafePointer))
       }

@@ -228,6 +228,7 @@ extension Pointer where Pointee == AllocatorState {
         pointee.callbacks.workers.ended.cancel()
         return
       }
+      checkFence()
       pointee.callbacks.workers.wake.signal()
       pointee.callbacks.workers.ended.wait(
         ticket, nanoseconds: CallbackWorkers.lazyNanoseconds)

@@ -12,7 +12,7 @@ struct Callbacks: ~Copyable {
   var deferred = DeferredFrees()
 
   init(workerLimit: Int) {
-    workers = CallbackWorkers(limit: min(max(workerLimit, 1), CallbackWorkers.most))
+    workers = CallbackWorkers(limit: workerLimit)
   }
 }
 

@@ -61,6 +61,9 @@ extension Pointer where Pointee == DeferredPage {
 
   func queue() {
     let allocator = pointee.allocator
+    // SAFETY: the first `count` addresses are initialised.
+    unsafe allocator.countDeferred(
+      UnsafeMutableBufferPointer(start: objects, count: pointee.count))
     let head = Pointer<GracePeriodCallback>(nonzeroAddress: address)
     let pages = allocator.pointee.callbacks.deferred.pages.add(1, ordering: .relaxed).newValue
     unsafe allocator.call(head, freeDeferredPage)
@@ -98,7 +101,21 @@ extension Pointer where Pointee == AllocatorState {
       // not deferred any more; without it, it would be taken off the live ones twice.
       atomicMemoryFence(ordering: .releasing)
       pausePoint(.beforeFreeingDeferred)
-      unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
+      unsafe cache.freeAwaited(UnsafeMutableBufferPointer(rebasing: objects[start..<end]))
+      start = end
+    }
+  }
+
+  /// When they have left the sheaf: for their groups, as `freeDeferred` expects.
+  fileprivate func countDeferred(_ objects: UnsafeMutableBufferPointer<UInt>) {
+    let allocator = Allocator(state: self)
+    var start = 0
+    while start < objects.count {
+      let cache = unsafe allocator.cache(of: objects[start])
+      var end = start + 1
+      while end < objects.count, unsafe allocator.cache(of: objects[end]) == cache { end += 1 }
+      // One that is of no cache any more is found when it is to be freed.
+      cache?.countAwaiting(end - start)
       start = end
     }
   }
@@ -168,6 +185,7 @@ extension Pointer where Pointee == AllocatorState {
 
   /// Without memory for a page the caller waits for the grace period.
   private func freeWithoutPage(_ object: UInt) {
+    unsafe withOneObject(object) { unsafe countDeferred($0) }
     let allocator = Allocator(state: self)
     if allocator.waitWithoutRecord() {
       allocator.freeDeferred(object)
@@ -214,7 +232,7 @@ extension Pointer where Pointee == AllocatorState {
     guard pointee.callbacks.deferred.isOpen, !hasDeferredFrees else { return }
     let mode = pointee.region.mode
     let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
-    do { try pointee.region.fence() } catch {
+    do { try fence() } catch {
       _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
       return
     }
@@ -248,7 +266,7 @@ extension Pointer where Pointee == AllocatorState {
     guard pointee.callbacks.deferred.isOpen else { return true }
     let mode = pointee.region.mode
     let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
-    do { try pointee.region.fence() } catch {
+    do { try fence() } catch {
       // Without a fence a sequence may still be at work in it; it stays what it was.
       _ = pointee.callbacks.deferred.words.exchange(word, mode: mode)
       pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
@@ -264,6 +282,14 @@ extension Pointer where Pointee == AllocatorState {
       pointee.callbacks.deferred.isUsed.store(true, ordering: .sequentiallyConsistent)
     }
     return isWhole
+  }
+
+  /// The same, until it is done.
+  func flushDeferredFreesWaiting() {
+    while !flushDeferredFrees() {
+      checkFence()
+      waitForMembarrier()
+    }
   }
 
   /// In a child of fork: another thread may have put something on the sheaf and not said so.
@@ -290,9 +316,12 @@ extension Pointer where Pointee == AllocatorState {
     } else if !mayWait {
       return false
     } else {
-      _ = waitForGracePeriod(gracePeriodSnapshot())
+      guard waitForGracePeriod(gracePeriodSnapshot()) else { return false }
       for index in 1...count {
-        unsafe withOneObject(UInt(sheaf[index])) { unsafe freeDeferred($0) }
+        unsafe withOneObject(UInt(sheaf[index])) {
+          unsafe countDeferred($0)
+          unsafe freeDeferred($0)
+        }
       }
       sheaf[0] = 0
     }
@@ -310,10 +339,11 @@ extension Pointer where Pointee == AllocatorState {
 extension Allocator {
   /// Counts an object as one that is freed after a grace period, by a callback of the caller's: nobody
   /// has it from here on, so `destroy` of its cache is not refused for it. The callback calls
-  /// `freeDeferred`. O(1), no lock.
+  /// `freeDeferred`. O(depth of its group); takes a short lock.
   package func deferObject(_ object: UInt) {
     guard let cache = cache(of: object) else { Self.reportForeignPointer() }
     cache.pointee.root.add(1, to: RootCache.Sum.deferred)
+    cache.countAwaiting(1)
   }
 
   /// Frees an object that was counted so. As `free`; may wait for somebody who counts live objects.
@@ -339,7 +369,9 @@ extension Allocator {
 
   /// And then: the object that was counted as deferred stays what it is, for ever. Says so.
   package func loseDeferred(_ object: UInt) {
-    cache(of: object)?.pointee.root.add(-1, to: RootCache.Sum.deferred)
+    let cache = cache(of: object)
+    cache?.pointee.root.add(-1, to: RootCache.Sum.deferred)
+    cache?.countAwaiting(-1)
     var line = ErrorLine()
     line.append("freeAfterGracePeriod: no memory for a record, and a section did not end within ")
     line.append(DeferredFrees.patienceNanoseconds / 1_000_000)

@@ -14,54 +14,66 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension Pointer where Pointee == AllocatorState {
-  /// Does one batch, if there is one and nobody else is at it. True if there was something to do.
-  func runFenceBatch() -> Bool {
+  /// Does one batch, if there is one and nobody else is at it: of everything that there is, or of some groups
+  /// at and below one. True if there was something to do, and it could be done. Where the fence fails
+  /// (membarrier can run out of memory, or be refused) nothing may be drained: the closed batch is kept, and
+  /// tried again by the next look, so that nobody holds a lock meanwhile that fork needs.
+  func runFenceBatch(below group: Pointer<Group>? = nil) -> Bool {
     guard pointee.lifecycle.batchLock.tryLock() else { return false }
     defer { pointee.lifecycle.batchLock.unlock() }
-    pointee.registry.lock.lock()
-    let groups = pointee.lifecycle.offlineBatch
-    let roots = pointee.lifecycle.rootBatch
-    pointee.lifecycle.offlineBatch = nil
-    pointee.lifecycle.rootBatch = nil
-    pointee.registry.lock.unlock()
-    guard groups != nil || roots != nil else { return false }
-    pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
-    pausePoint(.beforeClosingBatch)
-
-    var chain = DeactivationChain()
-    var group = groups
-    while let current = group {
-      pointee.registry.lock.lock()
-      chain.close(cachesOf: current)
-      pointee.registry.lock.unlock()
-      group = current.pointee.nextInBatch
-    }
-    var rootCount = 0
-    var root = roots
-    while let current = root {
-      chain.close(current, of: self)
-      root = current.pointee.nextInBatch
-      rootCount += 1
-    }
-
+    guard let batch = pointee.lifecycle.unfenced ?? closeBatch(below: group) else { return false }
     pausePoint(.beforeFence)
-    if chain.needsFence { fenceForBatch() }
+    if batch.chain.needsFence {
+      do { try fence() } catch {
+        pointee.lifecycle.unfenced = batch
+        return false
+      }
+      pointee.lifecycle.fences.add(1, ordering: .relaxed)
+    }
+    pointee.lifecycle.unfenced = nil
     pausePoint(.beforeDraining)
-    finish(chain)
+    finish(batch.chain)
     pausePoint(.beforeFinishingGroups)
-    finish(groups)
-    noteDone(rootCount)
+    finish(batch.groups)
+    noteDone(batch.rootCount)
     return true
   }
 
-  /// Where membarrier fails (it can run out of memory), nothing may be drained: try until it works.
-  func fenceForBatch(counted isCounted: Bool = true) {
+  /// Takes the whole batch and closes its sheaves; `nil` if nothing has ended.
+  private func closeBatch(below limit: Pointer<Group>?) -> ClosedBatch? {
+    pointee.registry.lock.lock()
+    let groups = takeBatch(from: &pointee.lifecycle.offlineBatch, below: limit)
+    var roots: Pointer<RootCache>?
+    if limit == nil { swap(&roots, &pointee.lifecycle.rootBatch) }
+    pointee.registry.lock.unlock()
+    guard groups != nil || roots != nil else { return nil }
+    pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
+    pausePoint(.beforeClosingBatch)
+
+    var batch = ClosedBatch(groups: groups)
+    var group = groups
+    while let current = group {
+      batch.chain.close(cachesOf: current)
+      group = current.pointee.nextInBatch
+    }
+    var root = roots
+    while let current = root {
+      batch.chain.close(current, of: self)
+      root = current.pointee.nextInBatch
+      batch.rootCount += 1
+    }
+    return batch
+  }
+
+  /// The fence of Linux 4.10's rules, which wait for it: until it works.
+  func waitForFence(counted isCounted: Bool = true) {
     while true {
       do {
-        try pointee.region.fence()
+        try fence()
         if isCounted { pointee.lifecycle.fences.add(1, ordering: .relaxed) }
         return
       } catch {
+        checkFence()
         pauseWorker(nanoseconds: 1_000_000)
       }
     }
@@ -109,22 +121,44 @@ extension Pointer where Pointee == AllocatorState {
   }
 }
 
+/// What has ended, with its sheaves closed.
+struct ClosedBatch {
+  var chain = DeactivationChain()
+  let groups: Pointer<Group>?
+  var rootCount = 0
+
+  init(groups: Pointer<Group>?) { self.groups = groups }
+}
+
 /// Caches on their way from active to deactivated, chained by `nextInChain`.
 struct DeactivationChain {
   private(set) var first: Pointer<Cache>? = nil
   private(set) var needsFence = false
 
-  /// Step 1 for the caches of a group that is offline. Under the registry lock. O(own caches): what
-  /// it inherited, at the end of its list, is past this.
+  /// Step 1 for the caches of a group that is offline. Takes the registry lock, for a few caches at a
+  /// time. O(own caches): what it inherited, at the end of its list, is past this.
   mutating func close(cachesOf group: Pointer<Group>) {
-    let caches = group.caches
-    var node = caches.successor(in: caches)
-    while let current = node, !Pointer<Cache>(groupNode: current).pointee.isInherited {
-      node = current.successor(in: caches)
-      group.pointee.allocator.pointee.registry.listSteps += 1
-      close(Pointer<Cache>(groupNode: current))
+    let state = group.pointee.allocator
+    state.pointee.registry.lock.lock()
+    withCursor(in: group.caches) { cursor in
+      var visited = 0
+      while let node = cursor.advance(in: group.caches) {
+        let cache = Pointer<Cache>(groupNode: node)
+        if cache.pointee.isInherited { break }
+        close(cache)
+        state.pointee.registry.listSteps += 1
+        visited += 1
+        if visited % Self.cachesPerPiece == 0 {
+          state.pointee.registry.lock.unlock()
+          state.pointee.registry.lock.lock()
+        }
+      }
     }
+    state.pointee.registry.lock.unlock()
   }
+
+  /// Caches that are closed while the registry lock is held once.
+  private static var cachesPerPiece: Int { 16 }
 
   /// Step 1 for a root that is destroyed, and for its children. Takes the registry lock, for a few
   /// children at a time. O(children).
@@ -138,7 +172,7 @@ struct DeactivationChain {
         close(cache)
         state.pointee.registry.listSteps += 1
         visited += 1
-        if visited % 16 == 0 {
+        if visited % Self.cachesPerPiece == 0 {
           state.pointee.registry.lock.unlock()
           state.pointee.registry.lock.lock()
         }
@@ -165,8 +199,8 @@ extension Pointer where Pointee == Cache {
     defer { pointee.lock.unlock() }
     guard state == .active else { return false }
     moveState(to: .deactivating)
-    let mode = pointee.allocator.pointee.region.mode
-    pointee.retiredSheaf = words.pointee.exchange(.closed, mode: mode)
+    // One that somebody else has retired is drained by the fence worker too, after its own fence.
+    _ = retireSheaf()
     return true
   }
 
@@ -181,10 +215,7 @@ extension Pointer where Pointee == Cache {
   /// The first half of `finishDeactivation`.
   func drainAndDetach(emptied slabs: inout SlabChain) {
     let before = pointee.objectsInUse
-    if !pointee.retiredSheaf.isClosed {
-      drain(pointee.retiredSheaf, emptied: &slabs)
-      pointee.retiredSheaf = .closed
-    }
+    drainRetiredSheaf(emptied: &slabs)
     detachEmptySlabs(to: &slabs)
     countObjects(since: before)
   }

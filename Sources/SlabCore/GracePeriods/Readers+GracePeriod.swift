@@ -22,11 +22,15 @@ internal import SlabPlatform
 internal import Synchronization
 
 struct GracePeriodSequence: ~Copyable {
+  /// Two more with each grace period. 64 bits: one each nanosecond would take three centuries, so this, and
+  /// every other number of this folder that only rises, is not made to wrap.
   let value = Atomic<UInt64>(0)
   /// Held during a grace period.
   let gate = Lock()
-  /// Under `gate`: sections that have begun with the old index, and where those are counted that have
-  /// ended (0: none), of a grace period that whoever did it could not wait for. The next one goes on.
+  /// Under `gate`, of a grace period that whoever did it could not finish; the next one goes on. The `begun`
+  /// counter of the old index, while its fence is to come (0: none); then sections that have begun with it,
+  /// and where those are counted that have ended (0: none).
+  var flipped: UInt = 0
   var begun = 0
   var ended: UInt = 0
   /// Nobody signals it: a way to sleep.
@@ -60,7 +64,7 @@ extension Pointer where Pointee == AllocatorState {
   }
 
   /// Waits for the cookie's grace period; does it here unless another thread does. Expedited. Not beyond a
-  /// time of the monotonic clock: false if it is not over then.
+  /// time of the monotonic clock: false if it is not over then, or if the fence is lost.
   func waitForGracePeriod(_ cookie: UInt64, until deadline: UInt64 = .max) -> Bool {
     while !gracePeriodIsOver(cookie) {
       guard lockGate(until: deadline) else { return false }
@@ -84,9 +88,18 @@ extension Pointer where Pointee == AllocatorState {
     return true
   }
 
-  /// Under the gate. False if it is not over by then: whoever comes next goes on with it.
+  /// Under the gate. False if it is not over by then, or the fence is lost: whoever comes next goes on with
+  /// it.
   private func doGracePeriod(until deadline: UInt64) -> Bool {
-    if pointee.gracePeriods.ended == 0 { beginGracePeriod() }
+    if pointee.gracePeriods.ended == 0 {
+      if pointee.gracePeriods.flipped == 0 { beginGracePeriod() }
+      pausePoint(.afterFlip)
+      guard fenceReaders(until: deadline) else { return false }
+      let old = pointee.gracePeriods.flipped
+      pointee.gracePeriods.flipped = 0
+      pointee.gracePeriods.begun = sum(at: old)
+      pointee.gracePeriods.ended = old + Readers.endedOffset
+    }
     guard waitForSections(until: deadline) else { return false }
     pointee.gracePeriods.ended = 0
     // Releasing: pairs with the acquiring load in `gracePeriodIsOver`.
@@ -104,10 +117,7 @@ extension Pointer where Pointee == AllocatorState {
     guard sum(at: new) == sum(at: new + Readers.endedOffset) else { failUnbalanced() }
     pausePoint(.beforeFlip)
     pointee.readers.word.change(to: new)
-    pausePoint(.afterFlip)
-    fenceReaders()
-    pointee.gracePeriods.begun = sum(at: old)
-    pointee.gracePeriods.ended = old + Readers.endedOffset
+    pointee.gracePeriods.flipped = old
   }
 
   private func sum(at first: UInt) -> Int {
@@ -127,7 +137,8 @@ extension Pointer where Pointee == AllocatorState {
     var waits = 0
     var nextReport = pointee.configuration.stallNanoseconds
     while true {
-      let open = count - sum(at: ended)
+      // Both wrap: their difference is right.
+      let open = count &- sum(at: ended)
       if open == 0 { return true }
       guard open > 0 else { failUnbalanced() }
       if deadline != .max, SystemCall.monotonicNanoseconds >= deadline { return false }
@@ -144,16 +155,24 @@ extension Pointer where Pointee == AllocatorState {
     }
   }
 
-  /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works.
-  private func fenceReaders() {
+  /// Where membarrier fails (it can run out of memory) nobody has been waited for: until it works, or is
+  /// lost, or the time is over.
+  private func fenceReaders(until deadline: UInt64) -> Bool {
     while true {
       do {
-        try pointee.region.fence()
-        return
+        try fence()
+        return true
       } catch {
+        if PerCPURegion.fenceIsLost { return false }
+        if deadline != .max, SystemCall.monotonicNanoseconds >= deadline { return false }
         waitForMembarrier()
       }
     }
+  }
+
+  /// For whoever has to wait for a fence: ends the process if it is lost.
+  func checkFence() {
+    if PerCPURegion.fenceIsLost { fatal("fence: this thread would wait for ever") }
   }
 
   /// Before it is tried again.
@@ -198,15 +217,14 @@ extension Pointer where Pointee == AllocatorState {
     } else {
       // The one before: a section of the parent's parent that ended in it would be one too many.
       next = pointee.readers.previousBlock
-      for slot in 0..<pointee.region.slotCount {
-        zeroMemory(at: pointee.region.address(next, onSlot: slot), bytes: 64)
-      }
+      region.clearCounters(next)
     }
     pointee.readers.previousBlock = word & ~63
     pointee.readers.word.change(to: next)
     forgetSectionsAfterFork()
     let value = pointee.gracePeriods.value.load(ordering: .relaxed)
     pointee.gracePeriods.value.store((value + 5) & ~1, ordering: .relaxed)
+    pointee.gracePeriods.flipped = 0
     pointee.gracePeriods.ended = 0
     pointee.gracePeriods.gate.resetAfterFork()
     pointee.gracePeriods.pause.resetAfterFork()
@@ -229,7 +247,7 @@ extension Allocator {
   /// ends with a line that says where the section began, without it the stall is reported.
   package func synchronize() {
     state.checkNotReading()
-    _ = state.waitForGracePeriod(state.gracePeriodSnapshot())
+    if !state.waitForGracePeriod(state.gracePeriodSnapshot()) { state.checkFence() }
   }
 
   /// The cookie of the next grace period, without asking for it.
@@ -246,6 +264,6 @@ extension Allocator {
   package func synchronize(_ cookie: GracePeriodCookie) {
     guard !isOver(cookie) else { return }
     state.checkNotReading()
-    _ = state.waitForGracePeriod(cookie.value)
+    if !state.waitForGracePeriod(cookie.value) { state.checkFence() }
   }
 }

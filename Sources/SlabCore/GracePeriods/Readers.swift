@@ -78,8 +78,9 @@ extension Allocator {
     guard _fastPath(!state.pointee.readers.isSlow) else {
       return beginReadingSlow(suspends: suspends, file: file, line: line)
     }
-    return ReaderSection(
-      word: PerCPUCounter.increment(by: Pointer(of: &state.pointee.readers.word)))
+    let begun = PerCPUCounter.increment(by: Pointer(of: &state.pointee.readers.word))
+    guard begun != 0 else { return beginReadingSlow(suspends: suspends, file: file, line: line) }
+    return ReaderSection(word: begun)
   }
 
   /// Ends a read-side section. One restartable sequence. Ending a section twice is a broken contract:

@@ -53,6 +53,7 @@ extension Allocator {
     group.caches.makeEmptyList()
     group.childGroups.makeEmptyList()
     group.shrinkers.makeEmptyList()
+    group.makeReclaimableList()
     group.makeInlineTable()
     if isUnique {
       group.pointee.nameHash = Group.nameHash(utf8, below: parent)

@@ -8,7 +8,51 @@
 internal import SlabPlatform
 internal import Synchronization
 
+extension Pointer where Pointee == AllocatorState {
+  /// Under the registry lock: takes groups that wait for a worker, chained by `nextInBatch`: all of them, or
+  /// for somebody who helps the workers no more than 16 at and below a group, among the 64 that came last.
+  func takeBatch(
+    from batch: inout Pointer<Group>?, below group: Pointer<Group>?
+  ) -> Pointer<Group>? {
+    var taken: Pointer<Group>?
+    guard let group else {
+      swap(&taken, &batch)
+      return taken
+    }
+    var count = 0
+    var before: Pointer<Group>?
+    var next = batch
+    for _ in 0..<Self.mostLookedAt where count < Self.mostTaken {
+      guard let candidate = next else { break }
+      next = candidate.pointee.nextInBatch
+      guard candidate.isAtOrBelow(group) else {
+        before = candidate
+        continue
+      }
+      if let before { before.pointee.nextInBatch = next } else { batch = next }
+      candidate.pointee.nextInBatch = taken
+      taken = candidate
+      count += 1
+    }
+    return taken
+  }
+
+  private static var mostTaken: Int { 16 }
+  private static var mostLookedAt: Int { 64 }
+}
+
 extension Pointer where Pointee == Group {
+  /// O(depth).
+  fileprivate func isAtOrBelow(_ group: Pointer<Group>) -> Bool {
+    var candidate = self
+    while candidate != group, candidate.pointee.depth > group.pointee.depth,
+      let parent = candidate.pointee.parent
+    {
+      candidate = parent
+    }
+    return candidate == group
+  }
+
   /// Under the registry lock, of a group that was not counted. O(depth).
   func beginEnding() { forEachAtAndAbove { $0.pointee.endingCount += 1 } }
 

@@ -12,7 +12,7 @@ internal import Synchronization
 package enum GroupEvent: Int, CaseIterable, Sendable {
   /// Reclaimed although below `low`, since nobody else had anything left.
   case low
-  /// Above `high` after a charge, and reclaimed.
+  /// Above `high` after a charge, and a reclaim was tried.
   case high
   /// A charge would have exceeded `max`, also of the smallest slab.
   case max

@@ -20,8 +20,9 @@ extension Allocator {
   /// The least pressure on shrinkers (DEF_PRIORITY).
   private static var leastPressure: Int { 12 }
 
-  /// Tries to make `current` of a group fall by so many bytes. O(its groups and caches); calls shrinkers;
-  /// takes the registry lock many times; may wait for fences. Not recursive.
+  /// Tries to make `current` of a group fall by so many bytes. O(depth + groups below with shrinkers or idle
+  /// memory, and their caches); calls shrinkers; takes the registry lock many times; may wait for fences. Not
+  /// recursive.
   ///
   /// - Parameter first: the group to begin with, at or below the other one.
   /// - Returns: by how much `current` fell, or 0 if it did not.
@@ -33,11 +34,16 @@ extension Allocator {
     Threads.isReclaiming = true
     defer { Threads.isReclaiming = false }
     let goal = Goal(group: group, bytes: bytes)
-    state.helpWorkers()
+    state.helpWorkers(below: group)
     let first = first ?? group
     reclaimOwn(of: first, until: goal)
-    if !goal.isReached { reclaimBelow(group, except: first, protected: false, until: goal) }
-    if !goal.isReached { reclaimBelow(group, except: first, protected: true, until: goal) }
+    var isSparing = false
+    if !goal.isReached {
+      reclaimBelow(group, except: first, protected: false, sparing: &isSparing, until: goal)
+    }
+    if isSparing, !goal.isReached {
+      reclaimBelow(group, except: first, protected: true, sparing: &isSparing, until: goal)
+    }
     return goal.reclaimed
   }
 
@@ -69,10 +75,11 @@ extension Allocator {
   }
 
   /// Groups below that are, or are not, protected by their `low`, and the group itself. What `low` of the
-  /// group whose limit it is says is for others' limits.
+  /// group whose limit it is says is for others' limits. `isSparing` is set where one was passed over that
+  /// is protected.
   private func reclaimBelow(
     _ group: Pointer<Group>, except first: Pointer<Group>, protected: Bool,
-    until goal: Goal
+    sparing isSparing: inout Bool, until goal: Goal
   ) {
     let current = group.pointee.current.load(ordering: .relaxed)
     // Then there is nothing below it either.
@@ -82,11 +89,16 @@ extension Allocator {
     if group != first, isProtected == protected {
       if protected { group.note(.low) }
       reclaimOwn(of: group, until: goal)
+    } else if isProtected {
+      isSparing = true
     }
-    forEachChild(of: group) { child in
-      if !goal.isReached { reclaimBelow(child, except: first, protected: protected, until: goal) }
-      release(child)
+    var isSparingBelow = false
+    group.forEachReclaimableChild { child in
+      guard !goal.isReached else { return }
+      reclaimBelow(
+        child, except: first, protected: protected, sparing: &isSparingBelow, until: goal)
     }
+    if isSparingBelow { isSparing = true }
   }
 }
 
@@ -127,17 +139,39 @@ extension Pointer where Pointee == Group {
     throw .groupLimit(refusing)
   }
 
-  /// After a charge: reclaims in each group here and above that is over its `high`. Never refuses.
+  /// After a charge: reclaims in each group here and above that is over its `high`, unless that has just
+  /// been tried without success. Never refuses.
   func reclaimAboveHigh() {
     var next: Pointer<Group>? = self
     while let group = next {
       next = group.pointee.parent
-      let excess =
-        group.pointee.current.load(ordering: .relaxed)
-        - group.pointee.high.load(ordering: .relaxed)
-      guard excess > 0, !Threads.isReclaiming else { continue }
+      let current = group.pointee.current.load(ordering: .relaxed)
+      let excess = current - group.pointee.high.load(ordering: .relaxed)
+      guard excess > 0, !Threads.isReclaiming, !group.isFruitless(at: current) else { continue }
       group.note(.high)
-      Allocator(state: group.pointee.allocator).reclaim(bytes: excess, of: group, from: self)
+      let allocator = Allocator(state: group.pointee.allocator)
+      let reclaimed = allocator.reclaim(bytes: excess, of: group, from: self)
+      // Relaxed, as all of it: a hint that saves work.
+      group.pointee.fruitlessAt.store(reclaimed > 0 ? 0 : current, ordering: .relaxed)
+    }
+  }
+
+  /// Bytes by which `current` must change before a reclaim for `high` that had no success is tried again
+  /// (MEMCG_CHARGE_BATCH).
+  private static var chargeBatch: Int { 64 * PageAllocator.pageBytes }
+
+  /// Whether a reclaim for `high` had no success a moment ago.
+  private func isFruitless(at current: Int) -> Bool {
+    let last = pointee.fruitlessAt.load(ordering: .relaxed)
+    return last > 0 && abs(current - last) < Self.chargeBatch
+  }
+
+  /// Somebody has something to give, or another limit: the next charge tries, here and above. O(depth).
+  func forgetFruitlessReclaims() {
+    var next: Pointer<Group>? = self
+    while let group = next {
+      group.pointee.fruitlessAt.store(0, ordering: .relaxed)
+      next = group.pointee.parent
     }
   }
 }
@@ -155,10 +189,11 @@ extension Allocator {
     }
   }
 
-  /// Sets above how many bytes a group reclaims with each charge. Setting it reclaims nothing.
+  /// Sets above how many bytes a group reclaims with its charges. Setting it reclaims nothing.
   package func setHigh(_ bytes: Int, of group: Pointer<Group>) throws(AllocatorError) {
     try checkLimit(bytes, of: group)
     group.pointee.high.store(bytes, ordering: .relaxed)
+    group.pointee.fruitlessAt.store(0, ordering: .relaxed)
   }
 
   /// Sets up to how many bytes a group is spared while others have something to give.

@@ -139,14 +139,17 @@ extension Pointer where Pointee == Group {
     guard let order = Self.runOrder(slots: slots) else {
       return try allocator.allocateInternal(bytes: Self.tableBytes(slots: slots))
     }
-    guard let unit = allocator.pages.allocate(order: order) else { throw .outOfMemory }
-    return allocator.pointee.pages.map.address(ofUnit: unit)
+    guard let run = allocator.pages.allocate(order: order, for: .nobody) else {
+      throw .outOfMemory
+    }
+    return allocator.pointee.pages.map.address(ofUnit: run.unit)
   }
 
   private func freeTable(_ table: UInt, slots: Int) {
     let allocator = pointee.allocator
     guard let order = Self.runOrder(slots: slots) else { return allocator.freeInternal(table) }
-    allocator.pages.free(unit: allocator.pointee.pages.map.unit(of: table), order: order)
+    let unit = allocator.pointee.pages.map.unit(of: table)
+    allocator.pages.free(Run(unit: unit, order: order), of: .nobody)
   }
 
   /// Under the registry lock: takes one child out, when its root is destroyed. O(1) expected.

@@ -29,7 +29,7 @@ package struct Group: ~Copyable {
   let handles: Atomic<Int>
   /// Bytes that may be charged; `unlimited` for no limit.
   package let max: Atomic<Int>
-  /// Bytes above which every charge reclaims; `unlimited` for none.
+  /// Bytes above which charges reclaim; `unlimited` for none.
   package let high = Atomic<Int>(Group.unlimited)
 
   // The inline table: its mask ends line 0, its slots are line 1.
@@ -110,11 +110,24 @@ package struct Group: ~Copyable {
 
   static var descriptorBytes: Int { 448 }
   static var siblingNodeOffset: UInt { 176 }
+  static var reclaimableNodeOffset: UInt { 392 }
   package static var unlimited: Int { .max }
   /// The deepest group; charging recurses as deep.
   package static var deepest: Int { 64 }
   /// In bytes: a path of cgroups fits.
   package static var longestName: Int { 4095 }
+
+  // Under the registry lock:
+  /// In its parent's list of those that have something to give; see Group+Reclaimable.swift.
+  var reclaimableNode = ListNode()
+  /// Sentinel of that list of its own.
+  var reclaimableChildren = ListNode()
+  /// Whether one of its own caches may have idle memory. Changes under the lock.
+  let hasIdle = Atomic<Bool>(false)
+  /// Bytes that were charged when a reclaim for `high` had no success; 0 for none since.
+  let fruitlessAt = Atomic<Int>(0)
+  /// Objects and slabs, of this group and below it, that wait for a grace period to be free.
+  let awaitingGracePeriod = Atomic<Int>(0)
 
   init(
     id: UInt32, parent: Pointer<Group>?, allocator: Pointer<AllocatorState>, max: Int,

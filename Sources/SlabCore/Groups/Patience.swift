@@ -29,8 +29,7 @@ struct Patience {
     }
     return UnderWay(
       endings: group.hasEndings,
-      frees: !hasWaitedForFrees
-        && (allocator.hasDeferredFrees || allocator.pendingCallbacks > 0))
+      frees: !hasWaitedForFrees && group.mayAwaitGracePeriod)
   }
 
   /// Waits for some of it. False if there is nothing to wait for, or no more time.

@@ -90,6 +90,8 @@ extension Allocator {
     if isOnline {
       retain(group)
       group.shrinkers.insertBefore(shrinker.node)
+      group.listReclaimable()
+      group.forgetFruitlessReclaims()
     }
     state.pointee.registry.lock.unlock()
     guard isOnline else {
@@ -136,6 +138,7 @@ extension Pointer where Pointee == Shrinker {
   /// `do_shrink_slab`: asks for the objects that are due at a priority, 12 for the least pressure and 0
   /// for all, and for what was not done before. The number of objects that it has.
   func shrink(priority: Int) -> Int {
+    pointee.group.pointee.allocator.expectRegistryUnlocked("registry lock: held over a shrinker")
     let configuration = pointee.configuration
     let freeable = Swift.min(
       unsafe configuration.count(configuration.pointer), Shrinker.mostFreeable)

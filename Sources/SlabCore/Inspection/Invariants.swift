@@ -142,6 +142,12 @@ extension Pointer where Pointee == Cache {
     switch state {
     case .active:
       if pointee.isInherited { return "cache: inherited and active" }
+      if !pointee.retiredSheaf.isClosed { return "cache: a retired sheaf while nobody works" }
+      if let group = pointee.group, group.isOnline, hasIdle,
+        !group.pointee.hasIdle.load(ordering: .relaxed)
+      {
+        return "cache: idle memory that a reclaim does not find"
+      }
     case .deactivating: return "cache: deactivating while nobody works"
     case .deactivated:
       if pointee.emptyCount != 0 { return "cache: deactivated with empty slabs" }
@@ -168,6 +174,7 @@ extension Pointer where Pointee == Group {
     pages: inout Int, groups: inout Int, unlisted: inout Int
   ) -> StaticString? {
     groups += 1
+    if let broken = brokenReclaimableList { return broken }
     var own = 0
     var caches = 0
     var isAmongInherited = false

@@ -132,9 +132,19 @@ extension Allocator {
   package func trim() {
     state.releaseDeferredSheaf()
     state.pointee.registry.lock.lock()
-    state.forEachCache { cache in
-      if cache.isRoot, cache.pointee.root.pointee.kind != .user { cache.shrink() }
+    // The cursor stands on this thread's stack.
+    state.takeInHand()
+    withCursor(in: state.rootsList) { cursor in
+      while let node = cursor.advance(in: state.rootsList) {
+        let root = Pointer<RootCache>(rootNode: node)
+        // The others are the core's for ever.
+        guard root.pointee.kind != .user else { continue }
+        state.pointee.registry.lock.unlock()
+        root.cache.shrink()
+        state.pointee.registry.lock.lock()
+      }
     }
+    state.putDown()
     // A run on its way back is on no list.
     state.takeInHand()
     state.pointee.registry.lock.unlock()

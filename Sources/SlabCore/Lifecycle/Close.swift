@@ -18,6 +18,7 @@ extension Pointer where Pointee == AllocatorState {
     group.pointee.current.close()
     // If nothing is charged to it, this was the last change.
     group.noteChange()
+    group.unlistReclaimable()
     group.siblingNode.unlink()
     parent.childGroups.insertBefore(group.siblingNode)
   }

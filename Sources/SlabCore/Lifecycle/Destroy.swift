@@ -149,9 +149,7 @@ extension Pointer where Pointee == AllocatorState {
     pointee.registry.rootCachesReleased += 1
     pointee.registry.rootIndices.free(root.pointee.index)
     let sums = root.pointee.sums
-    for slot in 0..<pointee.region.slotCount {
-      zeroMemory(at: pointee.region.address(sums, onSlot: slot), bytes: 64)
-    }
+    region.clearCounters(sums)
     Words(at: sums)[0] = UInt64(pointee.freeSums)
     pointee.freeSums = sums
     pointee.rootCaches.cache.free(root.address)

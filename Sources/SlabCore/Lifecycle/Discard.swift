@@ -65,11 +65,10 @@ extension Pointer where Pointee == AllocatorState {
     notePending()
   }
 
-  /// The discard worker: every group on the queue. True if there was one.
-  func runDiscardQueue() -> Bool {
+  /// The discard worker: every group on the queue, or some at and below one. True if there was one.
+  func runDiscardQueue(below group: Pointer<Group>? = nil) -> Bool {
     pointee.registry.lock.lock()
-    var next = pointee.lifecycle.discardQueue
-    pointee.lifecycle.discardQueue = nil
+    var next = takeBatch(from: &pointee.lifecycle.discardQueue, below: group)
     pointee.registry.lock.unlock()
     var count = 0
     while let group = next {
@@ -91,17 +90,15 @@ extension Pointer where Pointee == AllocatorState {
     withCursor(in: group.caches) { cursor in
       while let node = cursor.advance(in: group.caches) {
         let cache = Pointer<Cache>(groupNode: node)
-        var chain = SlabChain()
         cache.pointee.lock.lock()
-        pointee.registry.lock.unlock()
-        // A cache without slabs is on its way already. Of one with slabs, `slabCount` keeps it.
-        if cache.state == .deactivated {
-          let before = cache.pointee.objectsInUse
-          cache.detachAllSlabs(to: &chain)
-          cache.countObjects(since: before)
-        }
+        // A cache without slabs is on its way already.
+        let hasSlabs = cache.state == .deactivated
+        if hasSlabs { cache.pin() }
         cache.pointee.lock.unlock()
-        cache.release(chain)
+        guard hasSlabs else { continue }
+        pointee.registry.lock.unlock()
+        cache.giveBackAllSlabs()
+        cache.unpin()
         pointee.registry.lock.lock()
       }
     }

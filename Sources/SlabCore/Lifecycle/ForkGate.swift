@@ -11,7 +11,9 @@
 //
 // To get there soon, fork asks operations to wait before they take anything. They hold no lock then,
 // and a thread that has something in hand passes: fork waits for it. They wait with a bound, since a
-// user's lock may be held meanwhile, for which a callback waits that fork waits for.
+// user's lock may be held meanwhile, for which a callback waits that fork waits for: half a second from
+// the fork's begin, in which whoever has something in hand gets a CPU however many threads want one, and
+// later for a moment each.
 
 internal import SlabPlatform
 internal import Synchronization
@@ -20,9 +22,9 @@ struct ForkGate: ~Copyable {
   /// Slabs, and walks in pieces.
   let inHand = Atomic<Int>(0)
 
-  /// How often an operation waits for a millisecond at most.
-  static var waits: Int { 20 }
-  static var waitNanoseconds: UInt64 { 1_000_000 }
+  /// How long operations wait from the begin of a fork, and after that each of them.
+  static var patienceNanoseconds: UInt64 { 500_000_000 }
+  static var momentNanoseconds: UInt64 { 20_000_000 }
 }
 
 extension Pointer where Pointee == AllocatorState {

@@ -15,11 +15,13 @@ enum ForkHandlers {
   private static let isRegistered = Atomic<Bool>(false)
   /// Threads that wait to fork, or do.
   private static let forks = Atomic<Int>(0)
+  /// When the first of them began to wait, by the monotonic clock.
+  private static let since = Atomic<UInt64>(0)
   /// Signalled when a fork is over.
   private static let over = EventCount()
 
-  /// Looks without a sleep, and how long a fork sleeps between two later ones.
-  private static var yields: Int { 50 }
+  /// How long a fork sleeps between two looks. It does not yield: where threads outnumber CPUs, whoever yields
+  /// goes behind them all, and whoever wakes up before them.
   private static var lookNanoseconds: UInt64 { 20_000 }
 
   /// From now on forks wait for this allocator.
@@ -72,27 +74,36 @@ enum ForkHandlers {
   @inline(__always)
   static var isForking: Bool { forks.load(ordering: .relaxed) != 0 }
 
+  /// Whether a fork waits that began a short while ago: what can wait is left for it.
+  static var isForkingSoon: Bool {
+    isForking
+      && SystemCall.monotonicNanoseconds
+        < since.load(ordering: .relaxed) + ForkGate.patienceNanoseconds
+  }
+
   /// Holding no lock: lets forks go first, unless one of them waits for this thread. With a bound.
   @inline(never)
   static func waitForFork() {
     guard Threads.thingsInHand == 0 else { return }
-    for _ in 0..<ForkGate.waits {
+    let deadline = max(
+      since.load(ordering: .relaxed) + ForkGate.patienceNanoseconds,
+      SystemCall.monotonicNanoseconds + ForkGate.momentNanoseconds)
+    while true {
       let ticket = over.prepare()
-      guard isForking else { return over.cancel() }
-      over.wait(ticket, nanoseconds: ForkGate.waitNanoseconds)
+      let now = SystemCall.monotonicNanoseconds
+      guard isForking, now < deadline else { return over.cancel() }
+      over.wait(ticket, nanoseconds: deadline - now)
     }
   }
 
   private static func prepare() {
     checkMayFork()
+    // Relaxed: whoever sees the one without the other waits for a moment.
+    if forks.load(ordering: .relaxed) == 0 {
+      since.store(SystemCall.monotonicNanoseconds, ordering: .relaxed)
+    }
     forks.add(1, ordering: .relaxed)
-    var looks = 0
     while !tryLockAll() {
-      looks += 1
-      guard looks > yields else {
-        Threads.yield()
-        continue
-      }
       let ticket = over.prepare()
       over.wait(ticket, nanoseconds: lookNanoseconds)
     }

@@ -47,6 +47,8 @@ struct Lifecycle: ~Copyable {
 
   /// One fence worker at a time: caches that it holds chained are nobody else's.
   let batchLock = Lock()
+  /// Under `batchLock`: a batch that is closed, and whose fence failed.
+  var unfenced: ClosedBatch? = nil
 
   // Counters; written by the fence worker, read by reports.
   let fences = Atomic<Int>(0)
@@ -59,7 +61,7 @@ struct Lifecycle: ~Copyable {
 
   var workers: Workers
 
-  init(workerLimit: Int) { workers = Workers(limit: min(max(workerLimit, 1), Workers.most)) }
+  init(workerLimit: Int) { workers = Workers(limit: workerLimit) }
 }
 
 extension Pointer where Pointee == AllocatorState {
@@ -126,6 +128,7 @@ extension Allocator {
         return
       }
       state.hurryWorkers()
+      state.checkFence()
       if state.pointee.lifecycle.barrierBatch.count.load(ordering: .relaxed) > 0 {
         state.hurryCallbackWorkers()
       }

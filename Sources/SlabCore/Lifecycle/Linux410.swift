@@ -91,7 +91,7 @@ extension Allocator {
 
     // Always, and for this group alone.
     state.pointee.lifecycle.fenceBatches.add(1, ordering: .relaxed)
-    state.fenceForBatch()
+    state.waitForFence()
 
     state.pointee.registry.lock.lock()
     state.walkAllCaches { cache in
@@ -275,7 +275,7 @@ extension Pointer where Pointee == Cache {
     let allocator = pointee.allocator
     if beginDeactivation() || state == .deactivating {
       if !pointee.retiredSheaf.isClosed {
-        allocator.fenceForBatch(counted: false)
+        allocator.waitForFence(counted: false)
         allocator.pointee.sheafFences.add(1, ordering: .relaxed)
       }
       var slabs = SlabChain()

@@ -141,6 +141,8 @@ extension Pointer where Pointee == AllocatorState {
   private func workUnderBusyLock() -> Bool {
     let start = SystemCall.monotonicNanoseconds
     let fenced = runFenceBatch()
+    // A fork that waits for the busy lock gets it before the rest, which another look does.
+    guard !ForkHandlers.isForkingSoon else { return true }
     let destroyed = runDestroyQueue()
     let released = runBarrierBatch()
     let reparented = runReparentQueue()
@@ -152,15 +154,14 @@ extension Pointer where Pointee == AllocatorState {
     return true
   }
 
-  /// Does what waits for the workers, as far as no other thread is at it: for somebody who needs the
-  /// memory now. Holding no lock.
-  func helpWorkers() {
-    guard pointee.lifecycle.pending.load(ordering: .relaxed) > 0 else { return }
+  /// Does what waits for the workers at and below a group, as far as no other thread is at it: for somebody
+  /// who needs the memory now. Bounded: see `takeBatch`. Holding no lock.
+  func helpWorkers(below group: Pointer<Group>) {
+    guard pointee.lifecycle.pending.load(ordering: .relaxed) > 0, group.hasEndings else { return }
     // A busy lock, so that fork waits for us as for them.
     for index in 0..<Workers.most where pointee.lifecycle.workers.busy[index].tryLock() {
-      _ = runFenceBatch()
-      _ = runDiscardQueue()
-      _ = runDestroyQueue()
+      _ = runFenceBatch(below: group)
+      _ = runDiscardQueue(below: group)
       pointee.lifecycle.workers.busy[index].unlock()
       return
     }

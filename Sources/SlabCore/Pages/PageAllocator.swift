@@ -40,6 +40,8 @@ package struct PageAllocator: ~Copyable {
 
   /// Free pages that are kept at least.
   let leastToKeep: Int
+  /// log2 of the units of one page of the kernel's, which may be larger than ours: smaller runs stay.
+  private(set) var smallestOrderGivenBack = UnitMap.pageOrder
   /// Set when more pages are free than is worth keeping: twice `pagesToKeep`, so that a load that
   /// swings does not give back today what it takes tomorrow.
   let hasExcess = Atomic<Bool>(false)
@@ -50,12 +52,15 @@ package struct PageAllocator: ~Copyable {
   init(map: UnitMap, freeBytesToKeep: Int) {
     self.map = map
     leastToKeep = max(0, freeBytesToKeep / Self.pageBytes)
+    while UnitMap.unitBytes << smallestOrderGivenBack < SystemCall.pageBytes {
+      smallestOrderGivenBack += 1
+    }
   }
 
   /// How many free pages stay: an eighth of what is in use.
   var pagesToKeep: Int { max(leastToKeep, usedPages / 8) }
 
-  /// Bytes of an OS page.
+  /// Bytes of a page: the grain of charges and of runs, whatever the kernel's pages are.
   package static var pageBytes: Int { 4096 }
 
   // MARK: - Allocating
@@ -148,7 +153,7 @@ package struct PageAllocator: ~Copyable {
   /// the way back the run is nobody's; it counts as used.
   mutating func takeDirtyRun(keeping: Int) -> (unit: Int, order: Int)? {
     guard dirtyPages > keeping else { return nil }
-    for order in (UnitMap.pageOrder...Self.largestOrder).reversed() {
+    for order in (smallestOrderGivenBack...Self.largestOrder).reversed() {
       guard let (unit, _) = popRun(order: order, dirty: true) else { continue }
       dirtyPages -= 1 << (order - UnitMap.pageOrder)
       usedPages += 1 << (order - UnitMap.pageOrder)

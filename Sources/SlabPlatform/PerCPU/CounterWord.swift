@@ -28,7 +28,8 @@ package enum PerCPUCounter {
   @inlinable @inline(__always)
   package static func increment(at first: UInt) { slab_counter_add(first, 1) }
 
-  /// Adds one to the running CPU's copy of a word's counter; the counter's copy for CPU 0. Acquiring.
+  /// Adds one to the running CPU's copy of a word's counter; the counter's copy for CPU 0, or 0 if the
+  /// sequence was restarted, and nothing has been added. Acquiring.
   @inlinable @inline(__always)
   package static func increment(by word: Pointer<CounterWord>) -> UInt {
     // SAFETY: the word is a field of a descriptor in mapped memory.
@@ -42,7 +43,13 @@ extension PerCPURegion {
   package func increment(by word: Pointer<CounterWord>) -> UInt {
     switch mode {
     case .restartableSequences:
-      return PerCPUCounter.increment(by: word)
+      let first = PerCPUCounter.increment(by: word)
+      if first != 0 { return first }
+      sharedLock.pointee.lock()
+      defer { sharedLock.pointee.unlock() }
+      let shared = word.pointee.first
+      AtomicWord(at: sharedAddress(shared)).addReleasing(1)
+      return shared
     case .lockedSlots:
       let slot = runningSlot
       slotLock(slot).pointee.lock()

@@ -96,8 +96,11 @@ extension Pointer where Pointee == PerCPURegion {
         return nil
       }
       do {
-        try commit(
-          from: pointee.countersCommitted, to: pointee.countersCommitted + PerCPURegion.commitStep)
+        let end = pointee.countersCommitted + PerCPURegion.commitStep
+        try commit(from: pointee.countersCommitted, to: end)
+        try SystemCall.protectReadWrite(
+          at: pointee.sharedAddress(pointee.base + pointee.countersCommitted),
+          bytes: Int(PerCPURegion.commitStep))
       } catch {
         return nil
       }
@@ -105,5 +108,13 @@ extension Pointer where Pointee == PerCPURegion {
     }
     defer { pointee.countersEnd += 64 }
     return pointee.base + pointee.countersEnd
+  }
+
+  /// Sets the counters of a block to zero, on every slot. Nobody may be adding to them.
+  package func clearCounters(_ block: UInt) {
+    zeroMemory(at: pointee.sharedAddress(block), bytes: 64)
+    for slot in 0..<pointee.slotCount {
+      zeroMemory(at: pointee.address(block, onSlot: slot), bytes: 64)
+    }
   }
 }

@@ -1,14 +1,15 @@
-// Operations on the running slot's sheaf and counters, and the fence. One interface over both
+// Operations on the running slot's sheaf and counters. One interface over both
 // modes; the slow paths use it, the fast path calls the sequences directly (SheafWords.swift).
 
 internal import CSlabPlatform
 
 extension PerCPURegion {
-  /// Takes one object; 0 if the sheaf is empty or closed.
+  /// Takes one object; 0 if the sheaf is empty or closed. Patiently, as everything here.
   package func pop(_ words: Pointer<SheafWords>) -> UInt {
     switch mode {
     case .restartableSequences:
-      return Sheaf.pop(words.address)
+      // SAFETY: the words of a live cache; the sequence checks everything else.
+      return unsafe slab_sheaf_pop_patiently(UnsafeRawPointer(bitPattern: words.address))
     case .lockedSlots:
       let slot = runningSlot
       slotLock(slot).pointee.lock()
@@ -28,7 +29,9 @@ extension PerCPURegion {
   package func push(_ words: Pointer<SheafWords>, _ object: UInt) -> Sheaf.Push {
     switch mode {
     case .restartableSequences:
-      return Sheaf.push(words.address, object)
+      // SAFETY: as in `pop`.
+      return unsafe Sheaf.Push(
+        slab_sheaf_push_patiently(UnsafeRawPointer(bitPattern: words.address), object))
     case .lockedSlots:
       let slot = runningSlot
       slotLock(slot).pointee.lock()
@@ -106,10 +109,10 @@ extension PerCPURegion {
 
   /// The sum of a counter over all slots: exact when nobody adds. Acquiring. O(slots).
   package func sum(ofCounter index: Int, of block: UInt) -> Int {
-    var sum: Int64 = 0
+    let first = block + UInt(index) * 8
+    var sum = Int64(bitPattern: AtomicWord(at: sharedAddress(first)).load())
     for slot in 0..<slotCount {
-      let word = AtomicWord(at: address(block + UInt(index) * 8, onSlot: slot)).load()
-      sum &+= Int64(bitPattern: word)
+      sum &+= Int64(bitPattern: AtomicWord(at: address(first, onSlot: slot)).load())
     }
     return Int(sum)
   }
@@ -119,30 +122,6 @@ extension PerCPURegion {
     switch mode {
     case .restartableSequences: min(Int(slab_recent_cpu()), slotCount - 1)
     case .lockedSlots: runningSlot
-    }
-  }
-
-  /// Waits until no operation runs that may have read an older value of any sheaf word, or of a counter
-  /// word.
-  ///
-  /// One fence serves any number of words that were closed before it: 0.3 to 10 µs. It orders the
-  /// operations' last accesses to the sheaves before everything that the caller does next; without
-  /// it a running sequence could still commit to a sheaf that the caller drains, and the object
-  /// would be in two places.
-  ///
-  /// - Throws: the error of membarrier. Then nothing has been waited for, and no sheaf that was
-  ///   closed may be drained.
-  package func fence() throws(Errno) {
-    switch mode {
-    case .restartableSequences:
-      try SystemCall.membarrier(.privateExpeditedRseq)
-    case .lockedSlots:
-      // An operation reads the word under its slot's lock: whoever takes the lock after us reads
-      // the new one, and whoever had it has finished.
-      for slot in 0..<slotCount {
-        slotLock(slot).pointee.lock()
-        slotLock(slot).pointee.unlock()
-      }
     }
   }
 

@@ -1,8 +1,9 @@
 // The memory of the CPU layer: one stride of addresses per slot, a slot being a CPU (restartable
 // sequences) or one of as many locks (locked slots). A block has the same offset in every slot, and
-// a slot's pages are touched only where the slot is used.
+// a slot's pages are touched only where the slot is used. Below slot 0 is the *shared slot*, which is no
+// CPU's: a counter whose sequence was restarted (percpu.h) is changed there, by an atomic addition.
 //
-//   offset 0            the slot's lock (locked slots only)
+//   offset 0            the slot's lock (locked slots, and the shared slot)
 //   64 ...              counters, 64 bytes a block
 //   8 MiB ... 64 MiB    sheaves, in blocks of 64, 256, 1,088 and 4,288 bytes
 //
@@ -21,6 +22,8 @@ package struct PerCPURegion: ~Copyable {
   package let mode: PerCPUMode
   /// CPUs or locks; at least 1.
   package let slotCount: Int
+  /// CPUs that there can be, or somewhat more; a guess where only locks hang on it.
+  package let processorCount: Int
   let base: UInt
   let lock = Lock()
   // Under `lock`:
@@ -32,6 +35,8 @@ package struct PerCPURegion: ~Copyable {
   /// Sheaf blocks that are in use.
   package internal(set) var liveSheaves = 0
 
+  /// With one slot, and the shared one.
+  package static var fewestBytes: Int { 2 * Int(stride) }
   static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
   static var sheavesStart: UInt { 8 << 20 }
   static var firstSheaf: UInt { sheavesStart + 0x740 }
@@ -52,16 +57,20 @@ package struct PerCPURegion: ~Copyable {
   }
 
   /// Reserves the addresses; fewer slots where the limit on address space refuses, since locked
-  /// slots can be shared.
+  /// slots can be shared. Locked slots also where nobody knows how many CPUs there can be.
   package init(mode: PerCPUMode) throws(Errno) {
-    (base, self.mode, slotCount) = try Self.reserve(mode)
+    var mode = mode
+    do throws(Errno) { processorCount = try SystemCall.processorBound() } catch {
+      processorCount = SystemCall.guessedProcessorCount
+      mode = .lockedSlots
+    }
+    (base, self.mode, slotCount) = try Self.reserve(mode, processors: processorCount)
   }
 
   /// The reservation with its first step usable.
   private static func reserve(
-    _ wanted: PerCPUMode
+    _ wanted: PerCPUMode, processors: Int
   ) throws(Errno) -> (base: UInt, mode: PerCPUMode, slots: Int) {
-    let processors = SystemCall.possibleProcessorCount
     var mode = wanted
     var slots = wanted == .lockedSlots ? min(processors, 64) : processors
     while true {
@@ -76,24 +85,29 @@ package struct PerCPURegion: ~Copyable {
   }
 
   private static func reserve(slots: Int) throws(Errno) -> UInt {
-    let base = try SystemCall.reserve(bytes: slots * Int(stride))
+    let bytes = (slots + 1) * Int(stride)
+    let start = try SystemCall.reserve(bytes: bytes)
     do throws(Errno) {
-      for slot in 0..<slots {
+      for slot in 0...slots {
         try SystemCall.protectReadWrite(
-          at: base + UInt(slot) * stride, bytes: Int(commitStep))
+          at: start + UInt(slot) * stride, bytes: Int(commitStep))
       }
     } catch {
-      try? SystemCall.unmap(at: base, bytes: slots * Int(stride))
+      try? SystemCall.unmap(at: start, bytes: bytes)
       throw error
     }
     // The locks need no initialising store: a free lock is all zeros.
-    return base
+    return start + stride
   }
 
   /// Ends the reservation. Nothing may use it any more.
   package func unmap() {
-    try? SystemCall.unmap(at: base, bytes: slotCount * Int(Self.stride))
+    try? SystemCall.unmap(at: base - Self.stride, bytes: (slotCount + 1) * Int(Self.stride))
   }
+
+  /// Where a counter's copy on the shared slot is, from where its copy on slot 0 is.
+  @inline(__always)
+  func sharedAddress(_ first: UInt) -> UInt { first - Self.stride }
 
   /// Where a block is on a slot, from where it is on slot 0.
   @inline(__always)
@@ -106,6 +120,7 @@ package struct PerCPURegion: ~Copyable {
   /// Takes every lock, so that a child finds the slots whole.
   package func prepareForFork() {
     lock.lock()
+    sharedLock.pointee.lock()
     if mode == .lockedSlots {
       for slot in 0..<slotCount { slotLock(slot).pointee.lock() }
     }
@@ -119,8 +134,12 @@ package struct PerCPURegion: ~Copyable {
       // The registration is per process image; whether fork copies it differs between kernels.
       try? SystemCall.membarrier(.registerPrivateExpeditedRseq)
     }
+    sharedLock.pointee.unlock()
     lock.unlock()
   }
+
+  /// Held by a thread that reads a counter word and adds on the shared slot, which a fence waits for.
+  var sharedLock: Pointer<Lock> { Pointer(address: sharedAddress(base))! }
 
   /// The lock of a slot; locked slots only.
   @inline(__always)

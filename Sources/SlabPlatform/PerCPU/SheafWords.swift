@@ -67,7 +67,8 @@ package struct SheafWord: Equatable, Sendable {
   package var capacity: Int { Int(rawValue & 0xffff) / 8 }
 }
 
-/// The fast path: one restartable sequence each.
+/// The fast path: one restartable sequence each, tried once. A restart is answered like an empty or full
+/// sheaf; the slow paths ask again, patiently (`PerCPURegion`).
 ///
 /// `words` is the address of a cache's `SheafWords`.
 @usableFromInline
@@ -81,16 +82,23 @@ package enum Sheaf {
 
   /// What became of a push.
   @usableFromInline @frozen
-  package enum Push { case done, full, doubleFree }
+  package enum Push {
+    case done, full, doubleFree
+
+    @inlinable @inline(__always)
+    init(_ answer: Int32) {
+      switch answer {
+      case 0: self = .done
+      case 1: self = .full
+      default: self = .doubleFree
+      }
+    }
+  }
 
   /// Puts an object on the running CPU's sheaf.
   @inlinable @inline(__always)
   package static func push(_ words: UInt, _ object: UInt) -> Push {
     // SAFETY: as in `pop`.
-    switch unsafe slab_sheaf_push(UnsafeRawPointer(bitPattern: words), object) {
-    case 0: .done
-    case 1: .full
-    default: .doubleFree
-    }
+    unsafe Push(slab_sheaf_push(UnsafeRawPointer(bitPattern: words), object))
   }
 }

@@ -2,8 +2,9 @@
 
 /// An error number of the Linux kernel.
 @frozen
+@usableFromInline
 package struct Errno: Error, Equatable, Sendable, RawRepresentable {
-  package let rawValue: Int32
+  @usableFromInline package let rawValue: Int32
 
   @inlinable
   package init(rawValue: Int32) { self.rawValue = rawValue }

@@ -13,6 +13,8 @@ package func fatal(_ message: StaticString) -> Never {
 
 /// A line for standard error, of at most 256 bytes, written by one write(2), so that the lines of two
 /// threads do not mix.
+///
+/// Nothing of it is inlined: a line is written once, and the optimizer would unroll each text.
 package struct ErrorLine {
   private var bytes = InlineArray<256, UInt8>(repeating: 0)
   private var count = 0
@@ -20,17 +22,20 @@ package struct ErrorLine {
   /// Begins with `slab: `.
   package init() { append("slab: ") }
 
+  @inline(never)
   package mutating func append(_ text: StaticString) {
     // SAFETY: static strings are immortal; the index is below their count.
     for index in 0..<text.utf8CodeUnitCount { append(unsafe text.utf8Start[index]) }
   }
 
+  @inline(never)
   package mutating func append(_ number: UInt64) {
     if number >= 10 { append(number / 10) }
     append(UInt8(ascii: "0") + UInt8(number % 10))
   }
 
-  private mutating func append(_ byte: UInt8) {
+  @inline(never)
+  package mutating func append(_ byte: UInt8) {
     guard count < 255 else { return }
     bytes[count] = byte
     count += 1

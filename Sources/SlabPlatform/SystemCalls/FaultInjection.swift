@@ -22,7 +22,10 @@ package struct SystemCallSet: OptionSet, Sendable {
   package static let futexWake = SystemCallSet(rawValue: 1 << 6)
   package static let getCPU = SystemCallSet(rawValue: 1 << 7)
   package static let startThread = SystemCallSet(rawValue: 1 << 8)
-  package static let all = SystemCallSet(rawValue: (1 << 9) - 1)
+  package static let affinity = SystemCallSet(rawValue: 1 << 9)
+  package static let processorList = SystemCallSet(rawValue: 1 << 10)
+  package static let visit = SystemCallSet(rawValue: 1 << 11)
+  package static let all = SystemCallSet(rawValue: (1 << 12) - 1)
 }
 
 /// One plan at a time in the whole process.
@@ -35,6 +38,15 @@ package enum FaultInjection {
   private static let repeats = Atomic<Bool>(false)
   private static let error = Atomic<Int32>(0)
   private static let hits = Atomic<Int>(0)
+  private static let pretendedPageBytes = Atomic<Int>(0)
+
+  /// From now on all threads take the kernel's pages for that large: a multiple of the real size, or 0 for
+  /// that itself. What was reserved before may not be aligned for it.
+  package static func pretendPages(of bytes: Int) {
+    pretendedPageBytes.store(bytes, ordering: .relaxed)
+  }
+
+  static var pageBytes: Int { pretendedPageBytes.load(ordering: .relaxed) }
 
   /// Makes the `nth` call (from 1) of this thread among `calls` fail with `error`; with
   /// `repeating`, every later one as well.

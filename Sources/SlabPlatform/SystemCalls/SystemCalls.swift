@@ -7,38 +7,13 @@ internal import CSlabPlatform
 package enum SystemCall {
   /// Turns the shim's "result or -errno" into a result or an error, unless a fault is planned.
   @inline(__always)
-  private static func perform(
+  static func perform(
     _ call: SystemCallSet, _ body: () -> Int
   ) throws(Errno) -> Int {
     if let forced = FaultInjection.forcedError(of: call) { throw forced }
     let result = body()
     if result < 0 && result >= -4095 { throw Errno(rawValue: Int32(-result)) }
     return result
-  }
-
-  /// Reserves a range of addresses that cannot be touched yet (mmap, PROT_NONE).
-  package static func reserve(bytes: Int) throws(Errno) -> UInt {
-    UInt(bitPattern: try perform(.reserve) { slab_mmap_reserve(bytes) })
-  }
-
-  /// Ends a reservation (munmap).
-  package static func unmap(at address: UInt, bytes: Int) throws(Errno) {
-    _ = try perform(.unmap) { slab_munmap(address, bytes) }
-  }
-
-  /// Makes reserved pages usable (mprotect); under strict overcommit this is what may fail.
-  package static func protectReadWrite(at address: UInt, bytes: Int) throws(Errno) {
-    _ = try perform(.protect) { slab_mprotect_read_write(address, bytes) }
-  }
-
-  /// Makes reserved pages readable, as zeros (mprotect).
-  package static func protectRead(at address: UInt, bytes: Int) throws(Errno) {
-    _ = try perform(.protect) { slab_mprotect_read(address, bytes) }
-  }
-
-  /// Gives the memory of pages back; they read as zeros afterwards (madvise, DONTNEED).
-  package static func giveBack(at address: UInt, bytes: Int) throws(Errno) {
-    _ = try perform(.giveBack) { slab_madvise_dontneed(address, bytes) }
   }
 
   /// Membarrier commands, by the kernel's names and numbers: not every libc's headers have them.
@@ -86,9 +61,6 @@ package enum SystemCall {
     }
   }
 
-  /// One more than the highest number that a CPU of this machine can have.
-  package static var possibleProcessorCount: Int { slab_possible_processors() }
-
   /// Nanoseconds of the monotonic clock.
   @inline(__always)
   package static var monotonicNanoseconds: UInt64 { slab_clock_monotonic() }
@@ -101,6 +73,11 @@ package enum SystemCall {
     let result = slab_at_fork(prepare, parent, child)
     if result < 0 { throw Errno(rawValue: Int32(-result)) }
   }
+
+  /// Keeps the shared library that this is linked into loaded for as long as the process lives; whether
+  /// there is one. Calls the loader, which uses the C library's heap: not under a lock.
+  @discardableResult
+  package static func pinLibrary() -> Bool { slab_pin_library() != 0 }
 
   /// Whether an environment variable has this value; `nil` if it is not set.
   package static func environment(_ name: StaticString, equals value: StaticString) -> Bool? {

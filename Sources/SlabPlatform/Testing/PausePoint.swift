@@ -44,6 +44,8 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case afterFlip
   /// A grace period is over, and the callbacks that it was for have not run.
   case beforeCallbacks
+  /// A sheaf that is to grow is fenced, and not drained.
+  case beforeGrowing
 
   // In the middle of something: of these, others wait for who stands there. Each is for a test of one
   // order of two threads.

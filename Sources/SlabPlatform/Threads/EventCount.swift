@@ -4,12 +4,19 @@ internal import CSlabPlatform
 internal import Synchronization
 
 /// A word that changes with every event and wakes those who sleep on it.
+///
+/// The word has 32 bits, as a futex has, and wraps: it only says that something has happened. Who sleeps
+/// would miss an event if exactly 2^32 came between `prepare` and `wait`. `sleepers` is at most the number
+/// of threads, which the kernel keeps below 2^22.
 package struct EventCount: ~Copyable {
   private let value: Atomic<UInt32>
   private let sleepers: Atomic<UInt32>
 
-  package init() {
-    value = Atomic(0)
+  package init() { self.init(startingAt: 0) }
+
+  /// For tests: an event count that is old.
+  package init(startingAt start: UInt32) {
+    value = Atomic(start)
     sleepers = Atomic(0)
   }
 
@@ -33,7 +40,7 @@ package struct EventCount: ~Copyable {
 
   /// Wakes everybody who sleeps. Without a sleeper it costs one atomic addition and a load.
   package borrowing func signal() {
-    value.add(1, ordering: .sequentiallyConsistent)
+    value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) != 0 {
       try? SystemCall.futexWake(at: wordAddress, count: .max)
     }

@@ -11,6 +11,7 @@ enum ToolError: Error, Equatable {
   case readOnlyOnce(name: String)
   case packagedRecordingMissing(path: String)
   case decompressorMissing(tool: String, name: String)
+  case decompressorRefused(tool: String, name: String, errno: CInt)
   case decompressorFailed(tool: String, name: String, ending: String)
   case notARecording(name: String, first: NotUnderstood)
   case binaryRecording(name: String, BinaryRecording)
@@ -47,6 +48,8 @@ extension ToolError: CustomStringConvertible {
       "the recording that comes with slab is missing (\(path)): name another one"
     case .decompressorMissing(let tool, let name):
       "cannot decompress \(name): \(tool) is not installed"
+    case .decompressorRefused(let tool, let name, let errno):
+      "cannot decompress \(name): the system starts no process for \(tool): \(Self.text(of: errno)); see ulimit -u and the pids limit of the cgroup"
     case .decompressorFailed(let tool, let name, let ending):
       "cannot decompress \(name): \(tool) \(ending)"
     case .notARecording(let name, let first):

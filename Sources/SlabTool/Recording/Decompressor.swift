@@ -30,7 +30,8 @@ struct Decompressor: ~Copyable {
     guard error == 0 else {
       close(ends[0])
       throw error == ENOENT
-        ? .decompressorMissing(tool: tool, name: name) : .cannotRead(name: name, errno: error)
+        ? .decompressorMissing(tool: tool, name: name)
+        : .decompressorRefused(tool: tool, name: name, errno: error)
     }
     self.process = process
     output = ends[0]

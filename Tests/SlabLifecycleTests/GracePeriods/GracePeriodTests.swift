@@ -73,6 +73,31 @@ import Testing
     }
   }
 
+  /// The counters of sections wrap: what counts is the difference.
+  @Test func sectionsAcrossTheCountersEnd() throws {
+    try withAllocator { allocator in
+      let state = allocator.state
+      let block = state.pointee.readers.word.first & ~63
+      for counter in 0..<4 { state.pointee.region.add(Int.max, toCounter: counter, of: block) }
+      for _ in 0..<3 {
+        let isOver = Shared(false)
+        let section = allocator.beginReading()
+        let waiter = TestThread {
+          allocator.synchronize()
+          isOver.with { $0 = true }
+        }
+        while state.pointee.gracePeriods.value.load(ordering: .acquiring) & 1 == 0 {
+          Threads.yield()
+        }
+        #expect(state.hasOpenSections)
+        #expect(!isOver.with { $0 })
+        allocator.endReading(section)
+        waiter.join()
+        #expect(!state.hasOpenSections)
+      }
+    }
+  }
+
   @Test func cookies() throws {
     try withAllocator { allocator in
       let first = allocator.gracePeriodCookie()

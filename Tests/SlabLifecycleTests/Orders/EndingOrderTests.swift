@@ -218,7 +218,8 @@ import Testing
           allocator.release(try allocator.makeGroup("group"))
           #expect(PausePoints.waitUntilReached(.beforeSleeping))
           let pages = allocator.state.pages
-          pages.free(unit: pages.allocate(order: PageAllocator.largestOrder)!, order: 12)
+          pages.free(
+            pages.allocate(order: PageAllocator.largestOrder, for: .nobody)!, of: .nobody)
           #expect(eventually { pages.pointee.hasExcess.load(ordering: .relaxed) })
           func returnedBytes() -> Int {
             pages.pointee.lock.lock()

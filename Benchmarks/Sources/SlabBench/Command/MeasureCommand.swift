@@ -9,12 +9,12 @@ struct MeasureCommand: ParsableCommand {
   enum What: String, ExpressibleByArgument {
     case pair, groups
     case listedMalloc = "malloc-list"
-    case offline, leftover, scaling, count, readers, dying, api, discard, fork
+    case offline, leftover, scaling, count, readers, dying, api, discard, limit, fork
   }
 
   @Argument var what: What
 
-  @Option(help: "Live groups, child caches, or pairs.")
+  @Option(help: "Live groups, child caches, pairs, or which part.")
   var size = 1000
 
   @Option(help: "CPUs to use: 1 or 2.")
@@ -37,6 +37,7 @@ struct MeasureCommand: ParsableCommand {
     case .api: try APIMeasurement.run()
     case .discard: try DiscardMeasurement.run()
     case .fork: try ForkMeasurement.run()
+    case .limit: try LimitMeasurement.run(part: size)
     case .count: try CountMeasurement.run(pairs: size)
     }
   }

@@ -3,7 +3,7 @@
 import ArgumentParser
 
 enum CaseName: String, CaseIterable, ExpressibleByArgument {
-  case pair, groups, offline, leftover, scaling, readers, dying, api, fork
+  case pair, groups, offline, leftover, scaling, readers, dying, api, limit, fork
   /// `offline` and `scaling`.
   case destroy
   case all
@@ -11,7 +11,8 @@ enum CaseName: String, CaseIterable, ExpressibleByArgument {
   var cases: [CaseName] {
     switch self {
     case .destroy: [.offline, .scaling]
-    case .all: [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api, .fork]
+    case .all:
+      [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api, .fork, .limit]
     default: [self]
     }
   }
@@ -30,6 +31,7 @@ struct RunCommand: ParsableCommand {
       dying     another tenant's pairs while 100,000 groups are dying
       api       typed slots beside the core's pairs, a class and a pointer
       fork      fork beside 8 threads that spin, and beside 8 whose groups come and go
+      limit     what a tenant at its limit costs others, and itself
       destroy   offline and scaling
       """)
 
@@ -65,6 +67,7 @@ struct RunCommand: ParsableCommand {
         case .dying: try bench.runDying()
         case .api: try bench.runAPI()
         case .fork: try bench.runFork()
+        case .limit: try bench.runLimit()
         default: try bench.runScaling()
         }
       report.add(result, named: name.rawValue)
