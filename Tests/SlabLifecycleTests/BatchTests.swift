@@ -3,6 +3,7 @@
 
 import SlabPlatform
 import SlabTestSupport
+import Synchronization
 import Testing
 
 @testable import SlabCore
