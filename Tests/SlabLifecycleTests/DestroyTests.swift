@@ -7,6 +7,19 @@ import Testing
 @testable import SlabPlatform
 
 @Suite(.inTurn) struct DestroyTests {
+  /// The root group's table has a root that was used in it, until its end.
+  @Test func theRootGroupForgetsADestroyedRoot() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      allocator.free(try allocator.allocate(from: root, in: allocator.rootGroup))
+      #expect(allocator.rootGroup.child(of: root) == root.cache)
+      allocator.hold(root)
+      try allocator.destroy(root)
+      #expect(allocator.rootGroup.child(of: root) == nil)
+      allocator.unhold(root)
+    }
+  }
+
   @Test func childrenInEveryState() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 200)
