@@ -12,7 +12,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
   case doubleFreeAtTheSheafsTop, doubleFreeThroughTheSlab, doubleFreeInAColdCache
   case doubleFreeInTheSheafFoundAtDrain
   case mallocMemory, addressZero, addressOne, lastAddress, freePageOfTheHeap, notCommittedYet
-  case unmappedSlab, pageMapItself, ownDescriptor
+  case unmappedSlab, unmappedSlabsLastUnit, pageMapItself, ownDescriptor
   case interiorPointer, interiorPointerOfALargeSlab, behindTheLastObject
   case wrongCache, wrongCacheInBulk, foreignPointerInBulk, foreignPointerToACache
   case destroyOfAnInternalCache, oneReleaseTooMany, releaseOfTheRootGroup
@@ -25,8 +25,8 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       .doubleFreeInTheSheafFoundAtDrain:
       "slab: free: object is free already (double free)"
     case .mallocMemory, .addressZero, .addressOne, .lastAddress, .freePageOfTheHeap,
-      .notCommittedYet, .unmappedSlab, .pageMapItself, .ownDescriptor, .foreignPointerInBulk,
-      .foreignPointerToACache:
+      .notCommittedYet, .unmappedSlab, .unmappedSlabsLastUnit, .pageMapItself, .ownDescriptor,
+      .foreignPointerInBulk, .foreignPointerToACache:
       "slab: free: not an object of this allocator"
     case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject,
       .deferredInteriorPointer:
@@ -128,6 +128,13 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       let object = try allocator.allocate(from: root, in: nil)
       allocator.free(object)
       allocator.free(object)
+    case .unmappedSlabsLastUnit:
+      // An object of a page in each of its four units.
+      let root = try allocator.makeColdCache("cache", size: 1024)
+      try allocator.setMinPartial(0, of: root)
+      let objects = try allocator.allocate(4, from: root)
+      allocator.freeAll(objects)
+      allocator.free(objects[3])
     case .pageMapItself: allocator.free(map.words.address)
     default: allocator.free(allocator.state.address)
     }

@@ -33,6 +33,23 @@ import Testing
     }
   }
 
+  /// A cache that is over counts its slow operations no more: it may have 2^34 objects to be freed.
+  @Test func freesOfACacheThatIsOver() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeColdCache("cache", size: 64)
+      let group = try allocator.makeGroup("group")
+      let objects = try (0..<3).map { _ in try allocator.allocate(from: root, in: group) }
+      let cache = allocator.cache(of: objects[0])!
+      allocator.release(group)
+      allocator.waitUntilDrained()
+      cache.pointee.slowOperations = .max - 1
+      allocator.freeAll(objects)
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.childCachesReleased == 1)
+      try allocator.destroy(root)
+    }
+  }
+
   /// Those that fit in 32 bits since what they count does: with room for everything that is in hand.
   @Test func whatFitsIn32Bits() {
     let units = 128 << 30 / UnitMap.unitBytes

@@ -47,6 +47,22 @@ import Testing
     }
   }
 
+  /// A sheaf that is drained gives its memory back: the next one has it.
+  @Test func drainedSheavesAreUsedAgain() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makePlainCache("cache", size: 64)
+      var places: Set<UInt> = []
+      for _ in 0..<10 {
+        allocator.freeAll(try allocator.allocate(16, from: root))
+        #expect(root.cache.hasSheaf)
+        places.insert(root.cache.sheafWord.first)
+        root.cache.shrink()
+      }
+      #expect(places.count == 1)
+      try allocator.destroy(root)
+    }
+  }
+
   /// Bursts that the sheaf cannot hold make it grow, class by class, up to the cache's limit.
   @Test func growsToItsLimit() throws {
     try withAllocator { allocator in

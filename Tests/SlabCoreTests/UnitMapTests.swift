@@ -46,11 +46,13 @@ import Testing
       let cache = Pointer<Cache>(address: map.heapBase + 64)!
       map.setSlab(Pointer<Slab>(address: map.heapBase)!, of: cache, unit: 0, order: 4)
       let end = map.heapBase + 16 * 1024
+      // Behind the map's words there is what looks like another one.
+      map.words[16] = map.words[0]
       for inside in [map.heapBase, map.heapBase + 1, end - 1] {
-        #expect(UnitMap.isSlab(map.word(at: inside)))
+        #expect(UnitMap.isSlab(map.word(at: inside)) && map.cache(at: inside) == cache)
       }
       for outside in [0, 1, map.heapBase - 1, end, end + 1, .max, UInt(Int.max)] {
-        #expect(map.word(at: outside) == 0)
+        #expect(map.word(at: outside) == 0 && map.cache(at: outside) == nil)
       }
     }
   }
@@ -118,6 +120,24 @@ import Testing
         }
         #expect(head == UnitMap.none)
       }
+    }
+  }
+
+  /// The end of a list is known to its head, whatever has been taken out or joined before.
+  @Test(arguments: 0...3) func listsJoinAgain(_ taken: Int) throws {
+    try withMap { map in
+      var head = UnitMap.none
+      for unit in [5, 3, 1] { map.pushFree(unit: unit, order: 0, dirty: true, head: &head) }
+      // From the end.
+      for unit in [5, 3, 1].prefix(taken) { map.removeFree(unit: unit, head: &head) }
+      for list in [[9, 7], [13, 11]] {
+        var other = UnitMap.none
+        for unit in list { map.pushFree(unit: unit, order: 0, dirty: true, head: &other) }
+        map.join(&other, to: &head)
+      }
+      var listed: [Int] = []
+      map.forEachFree(head: head) { unit, _ in listed.append(unit) }
+      #expect(listed == [1, 3, 5].dropLast(taken) + [7, 9, 11, 13])
     }
   }
 

@@ -3,6 +3,7 @@
 
 import SlabPlatform
 import SlabTestSupport
+import Synchronization
 import Testing
 
 @testable import SlabCore
@@ -88,6 +89,37 @@ import Testing
       sampler.join()
       #expect(allocator.statistics.workerThreadsPeak == limit)
       #expect(allocator.statistics.groupsReleased == groups.count)
+      try allocator.destroy(root)
+    }
+  }
+
+  /// A few endings are one worker's, however many there may be.
+  @Test func littleIsForOneWorker() throws {
+    var configuration = AllocatorConfiguration()
+    configuration.workerLimit = 4
+    try withAllocator(configuration: configuration) { allocator in
+      let groups = try (0..<20).map { try allocator.makeGroup("group-\($0)") }
+      allocator.withBatchesHeldOff {
+        for group in groups { allocator.release(group) }
+        #expect(allocator.statistics.pendingEndings == groups.count)
+      }
+      allocator.waitUntilDrained()
+      #expect(allocator.statistics.workerThreadsPeak == 1)
+    }
+  }
+
+  /// Nobody waits, and the workers sleep: the last object of a group that has ended wakes one.
+  @Test func theLastObjectWakesAWorker() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let group = try allocator.makeGroup("group", endings: .keep)
+      let object = try allocator.allocate(from: root, in: group)
+      allocator.release(group)
+      allocator.waitUntilDrained()
+      let workers = Pointer<Workers>(of: &allocator.state.pointee.lifecycle.workers)
+      #expect(eventually { workers.pointee.awake.load(ordering: .acquiring) == 0 })
+      allocator.free(object)
+      #expect(eventually { allocator.statistics.groupsReleased == 1 })
       try allocator.destroy(root)
     }
   }

@@ -8,6 +8,26 @@ import Testing
 @testable import SlabCore
 
 @Suite(.inTurn) struct ChildCacheTests {
+  /// A group that uses many caches has larger tables, which go with it.
+  @Test func tablesGoWithTheirGroup() throws {
+    try withAllocator { allocator in
+      func generalObjects() throws -> Int {
+        try (0..<11).reduce(0) {
+          try $0 + allocator.liveObjects(of: allocator.state.pointee.general[$1]!)
+        }
+      }
+      let roots = try (0..<30).map { try allocator.makeCache("cache-\($0)", size: 64) }
+      let before = try generalObjects()
+      let group = try allocator.makeGroup("")
+      for root in roots { allocator.free(try allocator.allocate(from: root, in: group)) }
+      #expect(try generalObjects() == before + 3)
+      allocator.release(group)
+      allocator.waitUntilDrained()
+      #expect(try generalObjects() == before)
+      for root in roots { try allocator.destroy(root) }
+    }
+  }
+
   /// All threads begin with the same cache of the same group at the same moment.
   @Test func madeExactlyOnce() throws {
     try withAllocator { allocator in

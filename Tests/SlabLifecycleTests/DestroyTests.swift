@@ -7,6 +7,19 @@ import Testing
 @testable import SlabPlatform
 
 @Suite(.inTurn) struct DestroyTests {
+  /// The root group's table has a root that was used in it, until its end.
+  @Test func theRootGroupForgetsADestroyedRoot() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      allocator.free(try allocator.allocate(from: root, in: allocator.rootGroup))
+      #expect(allocator.rootGroup.child(of: root) == root.cache)
+      allocator.hold(root)
+      try allocator.destroy(root)
+      #expect(allocator.rootGroup.child(of: root) == nil)
+      allocator.unhold(root)
+    }
+  }
+
   @Test func childrenInEveryState() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 200)
@@ -112,18 +125,25 @@ import Testing
         FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
         try allocator.offline(group)
         _ = FaultInjection.end()
-        // The fence fails until the plan ends, or waits for a slot.
-        if !isSequenced { slotLock.pointee.lock() }
-        let worker = TestThread {
-          if isSequenced {
-            FaultInjection.failCall(1, of: .membarrier, with: .noMemory, repeating: true)
-          }
-          #expect(allocator.state.runFenceBatch())
+        // The fence is refused and the closed batch kept, or the fence waits for a slot.
+        let worker: TestThread?
+        if isSequenced {
+          FaultInjection.failCall(1, of: .membarrier, with: .noMemory, repeating: true)
+          #expect(!allocator.state.runFenceBatch())
+          _ = FaultInjection.end()
+          worker = nil
+        } else {
+          slotLock.pointee.lock()
+          worker = TestThread { #expect(allocator.state.runFenceBatch()) }
         }
         #expect(eventually { child.state == .deactivating })
         #expect(try allocator.liveObjects(of: root) == 1)
-        if isSequenced { _ = FaultInjection.end() } else { slotLock.pointee.unlock() }
-        worker.join()
+        if let worker {
+          slotLock.pointee.unlock()
+          worker.join()
+        } else {
+          #expect(allocator.state.runFenceBatch())
+        }
         #expect(child.state == .deactivated)
         allocator.free(object)
         allocator.release(group)

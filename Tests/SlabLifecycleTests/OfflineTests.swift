@@ -138,6 +138,26 @@ import Testing
     }
   }
 
+  /// The sheaf of a cache that has ended is another cache's by now: what is in it is not its own.
+  @Test func aDrainedSheafIsAnotherCaches() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("ended", size: 64)
+      let group = try allocator.makeGroup("group")
+      try allocator.warmUp(root, in: group)
+      let object = try allocator.allocate(from: root, in: group)
+      try allocator.offline(group)
+      allocator.waitUntilDrained()
+      let other = try allocator.makeCache("other", size: 64)
+      try allocator.warmUp(other, in: nil)
+      allocator.expectError(.cacheBusy(objects: 1)) { () throws(AllocatorError) in
+        try allocator.destroy(root)
+      }
+      allocator.free(object)
+      allocator.release(group)
+      for root in [root, other] { try allocator.destroy(root) }
+    }
+  }
+
   @Test func oneObjectPinsOneCache() throws {
     var configuration = AllocatorConfiguration()
     configuration.endings = .keep

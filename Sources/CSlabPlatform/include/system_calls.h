@@ -27,7 +27,12 @@ static inline size_t slab_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE
 // Reserves addresses without memory behind them: PROT_NONE is not charged under strict overcommit.
 static inline intptr_t slab_mmap_reserve(size_t size) {
   void *address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return address == MAP_FAILED ? -(intptr_t)errno : (intptr_t)address;
+  if (address == MAP_FAILED) return -(intptr_t)errno;
+  // No huge pages: where they are on for everything, the kernel would make memory resident again that
+  // was given back. For the whole reservation, so that no mapping is split; a kernel without huge pages
+  // refuses, which changes nothing.
+  (void)madvise(address, size, MADV_NOHUGEPAGE);
+  return (intptr_t)address;
 }
 
 static inline intptr_t slab_munmap(uintptr_t address, size_t size) {

@@ -27,6 +27,11 @@ public struct SlabStatistics: Sendable {
   public var returnedBytes: Int
   /// Fences for endings, and the batches that they served.
   public var fences, fenceBatches: Int
+  /// Addresses that sheaves have on each CPU, and can have, in bytes. They are charged to nobody.
+  public var sheafBytes, sheafBytesLimit: Int
+  /// Times that a cache found no place for a sheaf, and went on under its lock; and sheaves that were taken
+  /// back, for that reason, from caches that nobody used.
+  public var sheafRefusals, sheavesTakenBack: Int
   /// Nodes of lists of caches that were visited: for endings, when caches and groups were made, and
   /// for slabinfo.
   public var listSteps: Int
@@ -58,6 +63,8 @@ extension SlabAllocator {
       chargedBytes: core.chargedBytes, chargedBytesPeak: core.chargedBytesPeak,
       systemBytes: core.systemBytes, systemBytesPeak: core.systemBytesPeak,
       returnedBytes: core.returnedBytes, fences: core.fences, fenceBatches: core.fenceBatches,
+      sheafBytes: core.sheafBytes, sheafBytesLimit: core.sheafBytesLimit,
+      sheafRefusals: core.sheafRefusals, sheavesTakenBack: core.sheavesTakenBack,
       listSteps: core.listSteps,
       workerNanoseconds: core.workerNanoseconds, workerThreads: core.workerThreads,
       workerThreadsPeak: core.workerThreadsPeak,

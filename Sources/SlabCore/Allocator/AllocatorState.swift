@@ -50,6 +50,7 @@ package struct AllocatorState: ~Copyable {
   /// Fences for sheaves that grew or were drained on request; those of endings count in
   /// `lifecycle`.
   let sheafFences = Atomic<Int>(0)
+  var coldSheaves = ColdSheaves()
   let forkGate = ForkGate()
   var threadStart = ThreadStart()
   /// Watched groups about which there is something to tell.

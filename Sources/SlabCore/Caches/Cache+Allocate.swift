@@ -39,6 +39,13 @@ extension Pointer where Pointee == Cache {
       if object != 0 { return object }
     }
     pointee.lock.lock()
+    if keepSheaf() {
+      let object = allocator.pointee.region.pop(words)
+      if object != 0 {
+        pointee.lock.unlock()
+        return object
+      }
+    }
     while true {
       if let refused = refusal {
         pointee.lock.unlock()
@@ -56,6 +63,7 @@ extension Pointer where Pointee == Cache {
     pointee.lock.unlock()
     if grows { growSheaf() }
     if isNews { listGroup() }
+    allocator.kickForSheaves()
     return object
   }
 
@@ -121,6 +129,13 @@ extension Pointer where Pointee == Cache {
     }
     var chain = SlabChain()
     pointee.lock.lock()
+    if keepSheaf() {
+      switch allocator.pointee.region.push(words, object) {
+      case .done: return pointee.lock.unlock()
+      case .full: break
+      case .doubleFree: Self.reportDoubleFree()
+      }
+    }
     let before = pointee.objectsInUse
     flushHalfSheaf(emptied: &chain)
     putObject(object, emptied: &chain)
@@ -132,6 +147,7 @@ extension Pointer where Pointee == Cache {
     release(chain)
     if grows { growSheaf() }
     if isNews { listGroup() }
+    allocator.kickForSheaves()
   }
 
   /// Under the lock: brings the root's running sum up to date.

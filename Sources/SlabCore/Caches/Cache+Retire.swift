@@ -33,6 +33,7 @@ extension Pointer where Pointee == Cache {
   /// Under the lock: closes the sheaf and puts it aside. False if there is none, or one that another
   /// thread has put aside.
   func retireSheaf() -> Bool {
+    keepSheaf()
     guard pointee.retiredSheaf.isClosed else { return false }
     pointee.retiredSheaf = pointee.words.exchange(.closed, mode: mode)
     return !pointee.retiredSheaf.isClosed
@@ -91,7 +92,7 @@ extension Pointer where Pointee == Cache {
     var looks = 0
     while true {
       pointee.lock.lock()
-      let isOver = pointee.retiredSheaf.isClosed || state != .active
+      let isOver = pointee.retiredSheaf.isClosed || pointee.isResting || state != .active
       pointee.lock.unlock()
       if isOver { return }
       looks += 1

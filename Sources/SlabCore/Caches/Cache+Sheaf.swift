@@ -15,6 +15,8 @@ extension Pointer where Pointee == Cache {
   /// Counts a slow operation, and opens the sheaf when it is time. True if the sheaf is to grow, and the
   /// caller calls `growSheaf` when it holds no lock.
   func noteSlowOperation() -> Bool {
+    keepSheaf()
+    // Not beyond: a cache that is over may have more objects to be freed than the counter can hold.
     guard state == .active, pointee.retiredSheaf.isClosed else { return false }
     pointee.slowOperations += 1
     guard pointee.slowOperations >= Self.slowOperationsPerStep else { return false }
@@ -26,7 +28,9 @@ extension Pointer where Pointee == Cache {
       return false
     }
     guard word.capacity < pointee.root.sheafCapacity,
-      Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount
+      Int(pointee.sheafClass) + 1 < PerCPURegion.sheafClassCount,
+      // Where there is no place for a larger one the cache keeps the sheaf that it has.
+      pointee.allocator.hasSheafBlock(ofClass: Int(pointee.sheafClass) + 1)
     else { return false }
     _ = retireSheaf()
     pin()
@@ -38,16 +42,34 @@ extension Pointer where Pointee == Cache {
     // Relaxed: whoever changes it takes this lock afterwards, and finds what is opened now.
     let limit = pointee.root.pointee.sheafCapacity.load(ordering: .relaxed)
     // Where the region is full the cache goes on under its lock.
-    guard limit > 0, let first = pointee.allocator.region.allocateSheaf(ofClass: index) else {
-      return
-    }
-    pointee.sheafClass = UInt32(index)
-    let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: index))
-    _ = pointee.words.exchange(SheafWord(first: first, capacity: capacity), mode: mode)
+    guard limit > 0, let block = pointee.allocator.takeSheafBlock(ofClass: index) else { return }
+    pointee.sheafClass = UInt32(block.index)
+    let capacity = min(limit, PerCPURegion.sheafCapacity(ofClass: block.index))
+    _ = pointee.words.exchange(SheafWord(first: block.first, capacity: capacity), mode: mode)
   }
 
-  /// Under the lock: the sheaf.
-  var sheafUnderLock: SheafWord { pointee.words.load(mode: mode) }
+  /// Closes the sheaf without taking anything out of it. The next operation opens it again, unless the hand
+  /// comes before (see ColdSheaves.swift): it is nobody's meanwhile. Of an active cache.
+  func restSheaf() {
+    guard pointee.retiredSheaf.isClosed else { return }
+    pointee.retiredSheaf = pointee.words.exchange(.closed, mode: mode)
+    pointee.isResting = !pointee.retiredSheaf.isClosed
+  }
+
+  /// Opens a sheaf that rests. Whether it did.
+  @discardableResult
+  func keepSheaf() -> Bool {
+    guard pointee.isResting else { return false }
+    pointee.isResting = false
+    _ = pointee.words.exchange(pointee.retiredSheaf, mode: mode)
+    pointee.retiredSheaf = .closed
+    return true
+  }
+
+  /// Under the lock: the sheaf, open or resting.
+  var sheafUnderLock: SheafWord {
+    pointee.isResting ? pointee.retiredSheaf : pointee.words.load(mode: mode)
+  }
 
   /// Under the lock: objects in the sheaf, or in the one that awaits the fence. Exact when nobody
   /// uses the cache. O(CPUs).

@@ -33,6 +33,8 @@ package struct Cache: ~Copyable {
   let isSelfDescribing: Bool
   /// Whether the group is not the one that the cache was made for. Under the registry lock.
   var isInherited = false
+  /// Whether the retired sheaf may be opened again. Under `lock`; here to fill a word.
+  var isResting = false
   /// Keeps the lock's line away from the readers of this one.
   private let padding: (UInt32, UInt32, UInt32) = (0, 0, 0)
 
@@ -57,7 +59,8 @@ package struct Cache: ~Copyable {
   var partialFirst: Pointer<Slab>? = nil
   var partialLast: Pointer<Slab>? = nil
   /// A sheaf that has been closed and awaits a fence. While the cache is active whoever retired it drains
-  /// it, afterwards the fence worker; until then no other one is opened.
+  /// it, afterwards the fence worker; until then no other one is opened. One that `isResting` is nobody's:
+  /// see ColdSheaves.swift.
   var retiredSheaf = SheafWord.closed
 
   // Line 2: under the registry lock.

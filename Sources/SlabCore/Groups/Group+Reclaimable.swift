@@ -25,7 +25,7 @@ extension Pointer where Pointee == Cache {
   }
 
   /// Under the lock.
-  var hasIdle: Bool { pointee.emptyCount > 0 || !pointee.words.load(mode: mode).isClosed }
+  var hasIdle: Bool { pointee.emptyCount > 0 || !sheafUnderLock.isClosed }
 
   /// Holding no lock. The cache may be gone when this returns.
   @inline(never)

@@ -46,6 +46,12 @@ package struct AllocatorStatistics: Sendable {
   package var fenceBatches = 0
   /// Fences for sheaves that grew or were drained on request.
   package var sheafFences = 0
+  /// Addresses that sheaves have on each CPU, and can have, in bytes.
+  package var sheafBytes = 0
+  package var sheafBytesLimit = 0
+  /// Times that a cache found no place for a sheaf; and sheaves that were taken back from cold caches.
+  package var sheafRefusals = 0
+  package var sheavesTakenBack = 0
   /// Barriers of endings: one for each batch of type-safe caches.
   package var barrierBatches = 0
   /// Grace periods, and barriers of all kinds, that have been done.
@@ -122,6 +128,10 @@ extension Allocator {
     figures.workerThreadsPeak = lifecycle.pointee.workers.peak
     lifecycle.pointee.workers.lock.unlock()
     figures.sheafFences = state.pointee.sheafFences.load(ordering: .relaxed)
+    figures.sheafBytes = state.region.sheafBytes
+    figures.sheafBytesLimit = PerCPURegion.sheafBytesLimit
+    figures.sheafRefusals = state.pointee.coldSheaves.refusals.load(ordering: .relaxed)
+    figures.sheavesTakenBack = state.pointee.coldSheaves.takenBack.load(ordering: .relaxed)
     figures.mode = state.pointee.region.mode
     return figures
   }

@@ -148,7 +148,10 @@ extension Pointer where Pointee == AllocatorState {
     let reparented = runReparentQueue()
     let discarded = runDiscardQueue()
     let freed = runGroupFreeing()
-    guard fenced || destroyed || released || reparented || discarded || freed else { return false }
+    let tookBack = takeBackColdSheaves()
+    guard
+      fenced || destroyed || released || reparented || discarded || freed || tookBack
+    else { return false }
     pointee.lifecycle.busyNanoseconds.add(
       Int(SystemCall.monotonicNanoseconds - start), ordering: .relaxed)
     return true
@@ -211,6 +214,7 @@ extension Pointer where Pointee == AllocatorState {
     if pointee.lifecycle.pending.load(ordering: .sequentiallyConsistent) != 0
       || pointee.lifecycle.barrierBatch.isMarked.load(ordering: .sequentiallyConsistent)
       || pointee.pages.hasExcess.load(ordering: .sequentiallyConsistent)
+      || pointee.coldSheaves.isWanted.load(ordering: .sequentiallyConsistent)
       || pointee.lifecycle.workers.isStopping.load(ordering: .acquiring)
     {
       pointee.lifecycle.workers.wake.cancel()

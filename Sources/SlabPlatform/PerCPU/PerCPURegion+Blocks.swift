@@ -24,6 +24,13 @@ extension Pointer where Pointee == PerCPURegion {
       * (pages(pointee.countersEnd) + pages(pointee.sheavesEnd - PerCPURegion.sheavesStart))
   }
 
+  /// Bytes on each slot of the blocks of sheaves that are in use.
+  package var sheafBytes: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return pointee.liveSheafBytes
+  }
+
   // MARK: - Sheaf blocks
 
   /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.
@@ -33,7 +40,7 @@ extension Pointer where Pointee == PerCPURegion {
     let free = pointee.freeSheaves[index]
     if free != 0 {
       pointee.freeSheaves[index] = UInt(Words(at: free)[1])
-      pointee.liveSheaves += 1
+      noteTaken(ofClass: index)
       return free
     }
     let start = pointee.sheavesEnd
@@ -51,8 +58,13 @@ extension Pointer where Pointee == PerCPURegion {
       pointee.sheavesCommitted += PerCPURegion.commitStep
     }
     pointee.sheavesEnd = end
-    pointee.liveSheaves += 1
+    noteTaken(ofClass: index)
     return pointee.base + start
+  }
+
+  private func noteTaken(ofClass index: Int) {
+    pointee.liveSheaves += 1
+    pointee.liveSheafBytes += PerCPURegion.sheafBytes(ofClass: index)
   }
 
   /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
@@ -63,6 +75,7 @@ extension Pointer where Pointee == PerCPURegion {
     Words(at: first)[1] = UInt64(pointee.freeSheaves[index])
     pointee.freeSheaves[index] = first
     pointee.liveSheaves -= 1
+    pointee.liveSheafBytes -= PerCPURegion.sheafBytes(ofClass: index)
   }
 
   /// Gives the memory of the sheaves back if none is in use; the bytes of address space given.

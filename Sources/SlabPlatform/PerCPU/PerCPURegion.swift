@@ -34,12 +34,16 @@ package struct PerCPURegion: ~Copyable {
   var freeSheaves = InlineArray<4, UInt>(repeating: 0)
   /// Sheaf blocks that are in use.
   package internal(set) var liveSheaves = 0
+  /// Their bytes on each slot.
+  var liveSheafBytes = 0
 
   /// With one slot, and the shared one.
   package static var fewestBytes: Int { 2 * Int(stride) }
   static var stride: UInt { 1 << UInt(slab_percpu_stride_shift) }
   static var sheavesStart: UInt { 8 << 20 }
   static var firstSheaf: UInt { sheavesStart + 0x740 }
+  /// Bytes on each slot that blocks of sheaves can have.
+  package static var sheafBytesLimit: Int { Int(stride - firstSheaf) }
   static var commitStep: UInt { 64 << 10 }
 
   /// Sizes of sheaf blocks in bytes, the first word included.

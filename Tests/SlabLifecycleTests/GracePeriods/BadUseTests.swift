@@ -51,6 +51,22 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
     #expect(try errorText(of: result) == "slab: reader: a section was ended that is not open\n")
   }
 
+  /// A grace period is over between the two ends: the next one finds it, before its index is in use again.
+  @Test func sectionEndedAgainLater() async throws {
+    let result = await #expect(
+      processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
+    ) {
+      let allocator = try makeAllocator()
+      let section = allocator.beginReading()
+      allocator.endReading(section)
+      allocator.synchronize()
+      allocator.endReading(section)
+      allocator.synchronize()
+      exit(0)
+    }
+    #expect(try errorText(of: result) == "slab: reader: a section was ended that is not open\n")
+  }
+
   /// Found at once.
   @Test func trackedSectionEndedTwice() async throws {
     let result = await #expect(

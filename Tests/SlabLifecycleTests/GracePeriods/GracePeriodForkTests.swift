@@ -211,6 +211,20 @@ private final class OtherReader: Sendable {
     }
   }
 
+  /// Whatever grace period the parent has asked for is over in the child: nobody there reads.
+  @Test func cookiesOfTheParentAreOver() async {
+    await #expect(processExitsWith: .success) {
+      try withForkingAllocator { allocator, _ in
+        let cookie = allocator.gracePeriodCookie()
+        #expect(!allocator.isOver(cookie))
+        let process = forkProcess()
+        if process == 0 { _exit(allocator.isOver(cookie) ? 0 : 1) }
+        #expect(exitCode(ofChild: process) == 0)
+        #expect(!allocator.isOver(cookie))
+      }
+    }
+  }
+
   /// A thread of the child may have the identity of a thread of the parent's that was reading.
   @Test func recordsOfTheParentAreNobodys() async {
     await #expect(processExitsWith: .success) {

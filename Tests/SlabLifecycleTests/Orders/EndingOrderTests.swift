@@ -35,6 +35,30 @@ import Testing
       }
     }
 
+    /// A group goes offline before a child that is built for it is linked: it gets none.
+    @Test func aChildThatIsBuiltForAGroupThatEnds() async {
+      await #expect(processExitsWith: .success) {
+        try withAllocator { allocator in
+          let root = try allocator.makeCache("cache", size: 64)
+          let group = try allocator.makeGroup("group")
+          PausePoints.arm(.beforeLinkingChild)
+          let builder = TestThread {
+            allocator.expectError(.groupOffline) { () throws(AllocatorError) in
+              try allocator.allocate(from: root, in: group)
+            }
+          }
+          #expect(PausePoints.waitUntilReached(.beforeLinkingChild))
+          try allocator.offline(group)
+          allocator.waitUntilDrained()
+          PausePoints.resume(.beforeLinkingChild)
+          builder.join()
+          #expect(allocator.statistics.childCachesCreated == 0)
+          allocator.release(group)
+          try allocator.destroy(root)
+        }
+      }
+    }
+
     /// A limit that is lowered after a charge was found to fit, and before it is made.
     @Test func aLimitThatIsLoweredBeforeTheCharge() async {
       await #expect(processExitsWith: .success) {
@@ -58,7 +82,8 @@ import Testing
       }
     }
 
-    /// A slab is refused whose cache was deactivated meanwhile, and has no other: then this thread ends it.
+    /// A group ends after a charge was found to fit, and before it is made: it is refused. Its cache, which
+    /// was deactivated meanwhile, has no other slab: then this thread ends it.
     @Test func aRefusedSlabEndsItsCache() async {
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
@@ -69,16 +94,48 @@ import Testing
             #expect(throws: AllocatorError.self) { try allocator.allocate(from: root, in: group) }
           }
           #expect(PausePoints.waitUntilReached(.beforeAddingCharge))
-          try allocator.setMax(0, of: group)
           try allocator.offline(group)
           allocator.waitUntilDrained()
           #expect(allocator.statistics.childCachesReleased == 0)
           PausePoints.resume(.beforeAddingCharge)
           charger.join()
+          // Not for a moment.
+          #expect(group.peakBytes == 0)
           allocator.release(group)
           allocator.waitUntilDrained()
           #expect(allocator.statistics.childCachesReleased == 1)
           try allocator.destroy(root)
+        }
+      }
+    }
+
+    /// A slab is made whose cache ends meanwhile: it does not stay, and the allocation fails, by its reason.
+    @Test(arguments: [false, true]) func aSlabOfACacheThatEnds(isDestroyed: Bool) async {
+      await #expect(processExitsWith: .success) { [isDestroyed] in
+        try withAllocator { allocator in
+          let root = try allocator.makeCache("cache", size: slabOfOne)
+          try allocator.setSheafCapacity(0, of: root)
+          try allocator.setMinPartial(0, of: root)
+          let group = try allocator.makeGroup("group")
+          // So that no slab of the core's own is made on the way.
+          allocator.free(try allocator.allocate(from: root, in: group))
+          PausePoints.arm(.beforeAddingSlab)
+          let maker = TestThread {
+            let error: AllocatorError = isDestroyed ? .cacheDestroyed : .groupOffline
+            allocator.expectError(error) { () throws(AllocatorError) in
+              try allocator.allocate(from: root, in: group)
+            }
+          }
+          #expect(PausePoints.waitUntilReached(.beforeAddingSlab))
+          if isDestroyed { try allocator.destroy(root) } else { try allocator.offline(group) }
+          allocator.waitUntilDrained()
+          PausePoints.resume(.beforeAddingSlab)
+          maker.join()
+          #expect(group.currentBytes == 0)
+          allocator.release(group)
+          allocator.waitUntilDrained()
+          #expect(allocator.statistics.childCachesReleased == 1)
+          if !isDestroyed { try allocator.destroy(root) }
         }
       }
     }
@@ -164,8 +221,14 @@ import Testing
           pages.free(
             pages.allocate(order: PageAllocator.largestOrder, for: .nobody)!, of: .nobody)
           #expect(eventually { pages.pointee.hasExcess.load(ordering: .relaxed) })
+          func returnedBytes() -> Int {
+            pages.pointee.lock.lock()
+            defer { pages.pointee.lock.unlock() }
+            return pages.pointee.returnedBytes
+          }
+          let before = returnedBytes()
           PausePoints.resume(.beforeSleeping)
-          #expect(eventually { !pages.pointee.hasExcess.load(ordering: .relaxed) })
+          #expect(eventually { returnedBytes() > before })
           allocator.trim()
         }
       }
