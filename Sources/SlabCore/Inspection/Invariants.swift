@@ -142,7 +142,9 @@ extension Pointer where Pointee == Cache {
     switch state {
     case .active:
       if pointee.isInherited { return "cache: inherited and active" }
-      if !pointee.retiredSheaf.isClosed, !pointee.isResting { return "cache: a retired sheaf while nobody works" }
+      if !pointee.retiredSheaf.isClosed, !pointee.isResting {
+        return "cache: a retired sheaf while nobody works"
+      }
       if let group = pointee.group, group.isOnline, hasIdle,
         !group.pointee.hasIdle.load(ordering: .relaxed)
       {
