@@ -30,13 +30,17 @@ enum Byte {
 
 extension Span where Element == UInt8 {
   /// Whether the byte at `offset` exists and is `byte`.
+  @inline(__always)
   func has(_ byte: UInt8, at offset: Int) -> Bool {
     offset < count && self[offset] == byte
   }
 
   /// Whether `text` stands at `offset`.
   func has(_ text: StaticString, at offset: Int) -> Bool {
-    guard text.utf8CodeUnitCount <= count - offset else { return false }
+    // Most texts that are not there differ in their first byte.
+    // SAFETY: a literal text has a first byte.
+    guard text.utf8CodeUnitCount <= count - offset, unsafe self[offset] == text.utf8Start.pointee
+    else { return false }
     // SAFETY: the comparison reads the text's own bytes and as many of the span's, which the
     // guard above found to be there.
     return unsafe withUnsafeBytes { bytes in
@@ -93,7 +97,8 @@ extension Span where Element == UInt8 {
   /// The first offset from `offset` on that holds no blank.
   func skippingBlanks(from offset: Int) -> Int {
     var offset = offset
-    while offset < count, self[offset] == Byte.blank { offset += 1 }
+    // SAFETY: an offset is not negative, and below the count when the byte is read.
+    while offset < count, unsafe self[unchecked: offset] == Byte.blank { offset &+= 1 }
     return offset
   }
 
@@ -114,20 +119,30 @@ extension Span where Element == UInt8 {
   /// Reads a hexadecimal number of up to 64 bits, with or without `0x`, and moves `offset`
   /// behind it.
   func hexadecimal(at offset: inout Int) -> UInt64? {
-    if has("0x", at: offset) { offset += 2 }
-    let start = offset
+    // The offset in a local: as a parameter it would be stored for each digit.
+    let start = hasHexadecimalPrefix(at: offset) ? offset + 2 : offset
+    var end = start
     var value: UInt64 = 0
-    while offset < count, let digit = Self.hexadecimalDigit(self[offset]) {
-      value = value << 4 | UInt64(digit)
-      offset += 1
+    // SAFETY: an offset is not negative, and below the count when the byte is read.
+    while end < count, let digit = Self.hexadecimalDigit(unsafe self[unchecked: end]) {
+      value = value &<< 4 | UInt64(digit)
+      end &+= 1
     }
-    return 1...16 ~= offset - start ? value : nil
+    offset = end
+    return 1...16 ~= end - start ? value : nil
   }
 
+  @inline(__always)
+  func hasHexadecimalPrefix(at offset: Int) -> Bool {
+    has(UInt8(ascii: "x"), at: offset + 1) && self[offset] == UInt8(ascii: "0")
+  }
+
+  @inline(__always)
   private static func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
-    if Byte.isDigit(byte) { return byte - UInt8(ascii: "0") }
+    let digit = byte &- UInt8(ascii: "0")
+    if digit < 10 { return digit }
     let letter = (byte | 0x20) &- UInt8(ascii: "a")
-    return letter < 6 ? letter + 10 : nil
+    return letter < 6 ? letter &+ 10 : nil
   }
 
   /// The bytes as text for a message or a name, repaired where they are not UTF-8.

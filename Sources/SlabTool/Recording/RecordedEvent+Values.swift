@@ -36,7 +36,7 @@ extension Span where Element == UInt8 {
 
   /// Reads a number in decimal, or in hexadecimal with `0x`, and what explains it: `0x60 (96)`.
   func fieldNumber(at offset: inout Int) -> UInt64? {
-    guard has("0x", at: offset) else { return decimal(at: &offset) }
+    guard hasHexadecimalPrefix(at: offset) else { return decimal(at: &offset) }
     let number = hexadecimal(at: &offset)
     skipExplanation(at: &offset)
     return number
@@ -51,7 +51,7 @@ extension Span where Element == UInt8 {
 
   /// Skips ` (96)` or ` (d_alloc+0x24/0x1f0)`, if it is there.
   private func skipExplanation(at offset: inout Int) {
-    guard has(" (", at: offset),
+    guard has(Byte.openParenthesis, at: offset + 1), has(Byte.blank, at: offset),
       let end = firstIndex(of: Byte.closeParenthesis, from: offset)
     else { return }
     offset = end + 1
