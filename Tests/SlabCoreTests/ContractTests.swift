@@ -17,7 +17,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
   case wrongCache, wrongCacheInBulk, foreignPointerInBulk, foreignPointerToACache
   case destroyOfAnInternalCache, oneReleaseTooMany, releaseOfTheRootGroup
   case releaseWithAChildOnline
-  case deferredInteriorPointer, discardedBeforeItsGracePeriod
+  case deferredInteriorPointer, deferredAfterItsDiscard
 
   var line: String {
     switch self {
@@ -36,8 +36,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     case .oneReleaseTooMany: "slab: release: more handles than there were"
     case .releaseOfTheRootGroup: "slab: release: the root group"
     case .releaseWithAChildOnline: "slab: release: child groups are online"
-    case .discardedBeforeItsGracePeriod:
-      "slab: free: an object that awaited a grace period is gone (was its group discarded?)"
+    case .deferredAfterItsDiscard: "slab: free: not an object of this allocator"
     }
   }
 
@@ -66,7 +65,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       let parent = try allocator.makeGroup("parent")
       _ = try allocator.makeGroup("child", below: parent)
       allocator.release(parent)
-    case .deferredInteriorPointer, .discardedBeforeItsGracePeriod: try deferBadly(allocator)
+    case .deferredInteriorPointer, .deferredAfterItsDiscard: try deferBadly(allocator)
     default:
       try freeForeign(allocator)
     }
@@ -77,12 +76,9 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     let group = try allocator.makeGroup("group")
     let object = try allocator.allocate(from: root, in: group)
     if self == .deferredInteriorPointer { return allocator.freeAfterGracePeriod(object + 8) }
-    // The section holds the grace period up until the memory is gone.
-    let section = allocator.beginReading()
-    allocator.freeAfterGracePeriod(object)
     try allocator.discard(group)
-    while group.pointee.current.load(ordering: .relaxed) > 0 { sched_yield() }
-    allocator.endReading(section)
+    allocator.waitUntilDrained()
+    allocator.freeAfterGracePeriod(object)
     allocator.barrier()
   }
 

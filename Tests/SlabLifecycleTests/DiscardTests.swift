@@ -45,6 +45,36 @@ import Testing
     }
   }
 
+  /// Objects that await a grace period find their slabs in place: the worker waits for them, and nobody else.
+  @Test func whatAwaitsAGracePeriod() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let group = try allocator.makeGroup("request", below: allocator.makeGroup("tenant"))
+      let deferred = try (0..<100).map { _ in try allocator.allocate(from: root, in: group) }
+      for _ in 0..<1000 { _ = try allocator.allocate(from: root, in: group) }
+      let section = allocator.beginReading()
+      for object in deferred { allocator.freeAfterGracePeriod(object) }
+      try allocator.discard(group)
+      // Several looks of a worker, on this thread.
+      for _ in 0..<3 {
+        _ = allocator.state.runFenceBatch()
+        _ = allocator.state.runDiscardQueue()
+      }
+      #expect(group.pointee.current.load(ordering: .relaxed) > 1000 * 64)
+      for object in deferred { #expect(allocator.cache(of: object) != nil) }
+      #expect(allocator.statistics.pendingEndings > 0)
+      allocator.endReading(section)
+      allocator.waitUntilDrained()
+      #expect(group.pointee.current.load(ordering: .relaxed) == 0)
+      expectWhole(allocator)
+      #expect(root.sum(RootCache.Sum.objectsInUse) == 0)
+      let parent = group.pointee.parent!
+      allocator.release(group)
+      allocator.release(parent)
+      try allocator.destroy(root)
+    }
+  }
+
   /// A group that has ended, and is held, is discarded too; and once more.
   @Test func afterTheEnd() throws {
     try withAllocator { allocator in

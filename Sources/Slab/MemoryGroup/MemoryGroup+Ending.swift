@@ -19,13 +19,14 @@ extension MemoryGroup {
 
   /// Ends the group as `close`, and gives back every object that is charged to it or below it at once,
   /// without a look at the objects: nothing is deinitialised. O(groups below); a worker gives the slabs
-  /// back soon afterwards, and a group that ended before may be discarded too.
+  /// back soon afterwards, and a group that ended before may be discarded too. Objects that await a grace period
+  /// already keep the group until it is over.
   ///
   /// For objects that need no end of their own and whose owners are gone: what a request has allocated
   /// and leaked (`Slot.leak`).
   ///
-  /// - Precondition: nobody uses any object of these groups any more, now or later: no slot owns one,
-  ///   and none waits for a grace period. To free one afterwards ends the process at best.
+  /// - Precondition: nobody uses any object of these groups any more, now or later, and no slot owns one.
+  ///   To free one afterwards, deferred or not, ends the process at best.
   /// - Throws: `.rootGroup`.
   @unsafe
   public func discard() throws(SlabError) {

@@ -4,12 +4,13 @@
 //   fence worker     drains them as always; a marked one then goes to the discard queue, instead of
 //                    being released or handed over: `isDiscarding`. A group that was drained before is
 //                    put there by `discard` itself.
-//   discard worker   takes every slab of the group's caches, own and inherited; then the group is
-//                    drained and nothing else, and ends as any other
+//   discard worker   while objects of the group await a grace period, puts it back on the queue; else takes
+//                    every slab of the group's caches, own and inherited; then the group is drained and
+//                    nothing else, and ends as any other
 //
-// By contract nobody uses or frees an object of the group, so the caches have no other mover than this
-// worker: what frees are for others, taking the last slab, is his here. The group's handle, or the
-// queue, keeps the group; its slabs keep its caches.
+// By contract nobody uses or frees an object of the group, and what was deferred before is free when the
+// worker begins. So the caches have no other mover than this worker: it takes the last slab, as a free does
+// elsewhere. The group's handle, or the queue, keeps the group; its slabs keep its caches.
 
 package import SlabPlatform
 internal import Synchronization
@@ -19,8 +20,8 @@ extension Allocator {
   /// that they have inherited too. O(groups below, ended ones included); the registry lock for a few at
   /// a time. The slabs go back soon afterwards, in a worker: O(slabs).
   ///
-  /// By contract nobody uses an object of these groups any more, nor frees one, and none awaits a grace
-  /// period. (Under the rules of Linux 4.10 it only closes.)
+  /// By contract nobody uses an object of these groups any more, nor frees one. Those that await a grace
+  /// period already are waited for by the worker. (Under the rules of Linux 4.10 it only closes.)
   ///
   /// - Throws: `.rootGroup`.
   package func discard(_ group: Pointer<Group>) throws(AllocatorError) {
@@ -73,12 +74,19 @@ extension Pointer where Pointee == AllocatorState {
     var count = 0
     while let group = next {
       next = group.pointee.nextInBatch
-      discardSlabs(of: group)
+      if group.mayAwaitGracePeriod { discardLater(group) } else { discardSlabs(of: group) }
       count += 1
     }
     if count > 0 { pointee.lifecycle.endingIsOver.signal() }
     noteDone(count)
     return count > 0
+  }
+
+  /// The callbacks that free its objects find their slabs in place; the worker looks again a little later.
+  private func discardLater(_ group: Pointer<Group>) {
+    pointee.registry.lock.lock()
+    queueDiscarding(of: group)
+    pointee.registry.lock.unlock()
   }
 
   private func discardSlabs(of group: Pointer<Group>) {
