@@ -7,6 +7,8 @@ let package = Package(
   name: "swift-slab",
   products: [
     .library(name: "Slab", targets: ["Slab"]),
+    // One copy for a host and its plug-ins (docs/plugins.md).
+    .library(name: "SlabDynamic", type: .dynamic, targets: ["Slab"]),
     .executable(name: "slab", targets: ["SlabTool"]),
   ],
   traits: [

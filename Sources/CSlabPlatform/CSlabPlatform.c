@@ -7,13 +7,19 @@
 #include <link.h>
 #include <sys/auxv.h>
 
+// Found by programs that use this copy of the library, and never replaced by those of another copy in
+// the process, which the loader prefers if it came first. Not in the headers: a client reaches them in
+// another file.
+#define SLAB_OWN __attribute__((visibility("protected")))
+
 // A map of no address, which is an address that can be one.
-struct slab_shared_heap slab_shared_heap = {.words = 8};
-uintptr_t slab_current_group_key;
-_Thread_local uintptr_t slab_current_group_last __attribute__((tls_model("initial-exec")));
-_Thread_local int slab_reclaiming;
-_Thread_local int slab_dispensable;
-_Thread_local int slab_in_hand;
+SLAB_OWN struct slab_shared_heap slab_shared_heap = {.words = 8};
+SLAB_OWN uintptr_t slab_current_group_key;
+SLAB_OWN _Thread_local uintptr_t slab_current_group_last
+    __attribute__((tls_model("initial-exec")));
+SLAB_OWN _Thread_local int slab_reclaiming;
+SLAB_OWN _Thread_local int slab_dispensable;
+SLAB_OWN _Thread_local int slab_in_hand;
 
 static int add_thread_locals(struct dl_phdr_info *library, size_t size, void *sum) {
   (void)size;
@@ -24,7 +30,7 @@ static int add_thread_locals(struct dl_phdr_info *library, size_t size, void *su
   return 0;
 }
 
-size_t slab_thread_local_bytes(void) {
+SLAB_OWN size_t slab_thread_local_bytes(void) {
   size_t bytes = 0;
   dl_iterate_phdr(add_thread_locals, &bytes);
   return bytes;

@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  /// Reference e.4: the fullest first, so that the emptiest get a chance to become empty.
+  /// As `kmem_cache_shrink`: the fullest first, so that the emptiest get a chance to become empty.
   @Test func shrinkSortsAndGivesBack() throws {
     try withAllocator { allocator in
       let root = try allocator.makeColdCache("cache", size: 64)

@@ -1,4 +1,4 @@
-// Sizes, alignments and orders, against reference e.1 and against figures of real kernels.
+// Sizes, alignments and orders, against the rules of mm/slub.c and against figures of real kernels.
 
 import SlabTestSupport
 import Testing

@@ -16,7 +16,7 @@ import Testing
     private static let inTheMiddle: Set<PausePoint> = [
       .beforeAddingCharge, .beforeUncharging, .afterEntraining, .beforeCookie,
       .beforeFreeingDeferred, .beforeFlushing, .beforeSleeping, .beforeSleepingWithoutCallbacks,
-      .beforeFreeingDescriptors,
+      .beforeFreeingDescriptors, .beforeStartingWorker,
     ]
   }
 

@@ -1,4 +1,4 @@
-// Merging (reference e.7): which caches share a root, whose name it has, and who ends it.
+// Merging: which caches share a root, whose name it has, and who ends it.
 
 import Glibc
 import SlabTestSupport

@@ -1,4 +1,4 @@
-// The text of slabinfo 2.1 (reference d.2 and d.3): to the byte as the kernel's printf makes it,
+// The text of slabinfo 2.1: to the byte as the kernel's printf makes it,
 // newest cache first, with numbers that add up.
 
 import Glibc

@@ -24,12 +24,18 @@ private struct Acting: ~Copyable, Sendable {
   deinit { action() }
 }
 
+/// Where a block is known from outside: a compiler that optimises leaves out a malloc whose block nobody
+/// sees, and finds memory for ever.
+private let lastBlock = Atomic<UInt>(0)
+
 /// Takes all that malloc has, in pieces as small as a closure.
 private func exhaustHeap() {
   var limit = rlimit(rlim_cur: UInt(mappedBytes()), rlim_max: .max)
   guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 else { _exit(30) }
   for shift in stride(from: 26, through: 4, by: -1) {
-    while unsafe malloc(1 << shift) != nil {}
+    while let block = unsafe malloc(1 << shift) {
+      lastBlock.store(UInt(bitPattern: block), ordering: .relaxed)
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // The registry: which caches and groups exist. One lock, under which the four memberships of a
 // cache change together: the list of all caches, the list of roots, the root's children and the
-// group's caches (reference c, patches 4 to 6).
+// group's caches (patches 4 to 6 of docs/ten-patches.md).
 
 internal import SlabPlatform
 

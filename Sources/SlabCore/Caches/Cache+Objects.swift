@@ -184,7 +184,7 @@ extension Pointer where Pointee == Cache {
 
   // MARK: - Sorting
 
-  /// Reference e.4: slabs with at most 32 free objects come first, the fullest foremost, so that
+  /// As `kmem_cache_shrink` of mm/slub.c: slabs with at most 32 free objects come first, the fullest foremost, so that
   /// they fill up and the emptiest get a chance to become empty. Of a long list the first slabs, which are
   /// the next to be used. O(slabs that are sorted).
   func sortPartialList(atMost limit: Int) {

@@ -1,4 +1,4 @@
-// Poison (reference e.5): a free object of such a cache is filled with a pattern, which must still be
+// Poison (the kernel's SLAB_POISON): a free object of such a cache is filled with a pattern, which must still be
 // there when the object is handed out. Who uses an object after its end is found by what he writes,
 // and reads nothing that looks like an object.
 //

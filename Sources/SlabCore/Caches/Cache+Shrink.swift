@@ -1,4 +1,4 @@
-// Giving memory back without waiting for frees: `kmem_cache_shrink` (reference e.4), and what a
+// Giving memory back without waiting for frees: the kernel's `kmem_cache_shrink`, and what a
 // refused charge does before it fails.
 
 package import SlabPlatform

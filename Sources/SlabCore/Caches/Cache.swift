@@ -1,4 +1,4 @@
-// A cache: the common part of roots and of children. Reference a (kmem_cache), design 4 and 7.
+// A cache: the common part of roots and of children. The kernel's `struct kmem_cache`.
 //
 // Three cache lines: what the fast path reads and nobody writes, what the slow path writes under
 // the lock, and the memberships.

@@ -1,4 +1,4 @@
-// Merging (reference e.7): where the process asks for it, caches whose objects are alike share one
+// Merging (the kernel's `find_mergeable`): where the process asks for it, caches whose objects are alike share one
 // root. What a user of a cache holds is a *reference*. The first user of a root is counted in the
 // root; each one who comes later has an *alias*, a descriptor with his name.
 //

@@ -3,7 +3,7 @@
 package import SlabPlatform
 internal import Synchronization
 
-/// Options of a root cache (reference d.5, e.1).
+/// Options of a root cache: the kernel's `slab_flags_t`, as far as they apply here.
 package struct CacheOptions: OptionSet, Sendable {
   package let rawValue: UInt8
 
@@ -13,7 +13,7 @@ package struct CacheOptions: OptionSet, Sendable {
   package static let hardwareCacheAligned = CacheOptions(rawValue: 1 << 0)
   /// To read-side sections the memory of an object stays an object of this cache, though perhaps
   /// another one: slabs go back to the pages only after a reader grace period, objects are reused at
-  /// once (SLAB_TYPESAFE_BY_RCU; reference e.6, and docs/type-safe-caches.md). Never merged.
+  /// once (SLAB_TYPESAFE_BY_RCU; see docs/type-safe-caches.md). Never merged.
   package static let typeSafe = CacheOptions(rawValue: 1 << 1)
   /// Free objects are filled with a pattern that is checked when they are handed out (SLAB_POISON; see
   /// Cache+Poison.swift). Neither with a constructor nor for type-safe caches. Never merged.
@@ -130,7 +130,7 @@ extension Allocator {
     return free
   }
 
-  /// Reference e.1: log2(size)/2, clamped to 5...10. An object larger than a user's cache can have
+  /// As `set_min_partial` of mm/slub.c: log2(size)/2, clamped to 5...10. An object larger than a user's cache can have
   /// goes back at once.
   private static func minPartial(for geometry: SlabGeometry) -> Int {
     guard geometry.slotBytes < SlabGeometry.pageRun else { return 0 }

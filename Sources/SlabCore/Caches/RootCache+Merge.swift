@@ -1,4 +1,4 @@
-// Merging caches that are alike (reference e.7): which ones are, how a user joins a root, and how he
+// Merging caches that are alike (the kernel's mm/slab_common.c): which ones are, how a user joins a root, and how he
 // leaves it. The users themselves are in CacheAlias.swift.
 
 package import SlabPlatform

@@ -1,4 +1,4 @@
-// Freeing after a grace period, without a head (kvfree_rcu; reference f.5): the addresses gather on a
+// Freeing after a grace period, without a head (the kernel's `kvfree_rcu`): the addresses gather on a
 // sheaf of their own, per CPU, by the same restartable sequence as a plain free; a full one is moved
 // to a page of addresses, and the page is one callback. So a grace period, and all that a callback
 // costs, is shared by up to 512 objects.

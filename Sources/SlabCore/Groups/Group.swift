@@ -1,4 +1,4 @@
-// A memory group: the kernel's memory cgroup (reference a), a node of a tree that counts and
+// A memory group: the kernel's memory cgroup (`struct mem_cgroup`), a node of a tree that counts and
 // limits the memory of a tenant.
 //
 // A handle keeps the descriptor of the group and those of its child caches alive: that is what

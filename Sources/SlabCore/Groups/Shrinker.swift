@@ -1,5 +1,5 @@
 // Shrinkers: whoever holds objects that could be made again gives some back when a group is short of
-// memory (reference e.8). One is registered for one group.
+// memory (the kernel's mm/shrinker.c). One is registered for one group.
 //
 // No lock is held while its functions run: they free objects, and take locks of the user's. What keeps
 // it meanwhile is `users`. Who unregisters it waits for them, and ends it; but a thread that is in some

@@ -1,5 +1,5 @@
-// One function per structure that says whether it is whole (reference c, "Invariants worth
-// asserting"). For tests: nothing may work in the allocator while they run.
+// One function per structure that says whether it is whole.
+// For tests: nothing may work in the allocator while they run.
 
 internal import SlabPlatform
 internal import Synchronization

@@ -1,4 +1,4 @@
-// slabinfo as Linux 4.10 made it (reference b, d.2): the place between two pieces is a number, the
+// slabinfo as Linux 4.10 made it (`slab_start` of mm/slab_common.c): the place between two pieces is a number, the
 // position in the one list of all caches, though only roots are printed. Each piece walks from the
 // head to that number. What came or went before it in between moves the others: a line is lost, or
 // appears twice. A root's line visits its children for the sums.

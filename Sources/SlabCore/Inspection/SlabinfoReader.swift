@@ -1,4 +1,4 @@
-// `/proc/slabinfo`, version 2.1 (reference d.2), for the process and for a group (d.3): the same
+// `/proc/slabinfo`, version 2.1, for the process and, as cgroup v1's memory.kmem.slabinfo, for a group: the same
 // columns to the byte. Read in pieces of any size; the place between two pieces is a cursor in the
 // list, so that each entry that exists during the whole reading appears exactly once.
 //

@@ -1,5 +1,5 @@
-// Endings as Linux 4.10 did them (reference b), on this core, to be measured beside the present ones.
-// What costs is what the reference names: walks of the one list of all caches, a synchronous fence
+// Endings as Linux 4.10 did them (mm/slab_common.c there), on this core, to be measured beside the present ones.
+// What made them slow: walks of the one list of all caches, a synchronous fence
 // per group, and locks that are held all the while.
 //
 //   offline(group)  [group lock]                          cgroup_mutex

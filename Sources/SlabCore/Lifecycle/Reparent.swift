@@ -1,4 +1,4 @@
-// Reparenting (reference f.1, Linux 5.3): a group that has ended is released although objects of it
+// Reparenting (as in Linux 5.3): a group that has ended is released although objects of it
 // live on; its child caches and their charges go to its parent.
 //
 // When: the group is drained, and has no handle and no child group. Whoever finds that, under the

@@ -55,6 +55,7 @@ extension Pointer where Pointee == AllocatorState {
     {
       return
     }
+    pausePoint(.beforeStartingWorker)
     startOrWakeWorker()
   }
 

@@ -1,4 +1,4 @@
-// How objects of one size are laid out in slabs: reference e.1 (Linux 4.11) for the full order, and
+// How objects of one size are laid out in slabs: as mm/slub.c of Linux 4.11 for the full order, and
 // smaller orders, down to a unit, for the first slabs of a group's child caches.
 //
 // One page per group and size is a trap: three sizes would cost a small tenant 12 KiB and three
@@ -49,8 +49,8 @@ package struct SlabGeometry: Equatable, Sendable {
       Self.firstOrder(slotBytes: slotBytes, alignment: alignment, full: fullOrder))
   }
 
-  /// Reference e.1: a cache line if asked for, halved while the object fits in half of it; at
-  /// least 8.
+  /// As `calculate_alignment` of mm/slab_common.c: a cache line if asked for, halved while the object
+  /// fits in half of it; at least 8.
   private static func effectiveAlignment(
     objectSize: Int, requested: Int, cacheAligned: Bool
   ) -> Int {
@@ -62,7 +62,7 @@ package struct SlabGeometry: Equatable, Sendable {
     return max(8, requested, line)
   }
 
-  /// Reference e.1: at least 4·(fls(CPUs)+1) objects, at most what fits in order 3; the smallest
+  /// As `calculate_order` of mm/slub.c: at least 4·(fls(CPUs)+1) objects, at most what fits in order 3; the smallest
   /// order that wastes at most 1/16, then 1/8, then 1/4; then with fewer objects, down to one;
   /// else the order that holds one object. In units.
   private static func order(slotBytes: Int, processorCount: Int) -> Int {

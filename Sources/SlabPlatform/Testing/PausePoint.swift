@@ -68,6 +68,8 @@ package enum PausePoint: UInt64, CaseIterable, Sendable {
   case beforeSleepingWithoutCallbacks
   /// Descriptors are out of all lists, and not free.
   case beforeFreeingDescriptors
+  /// There is work, and no worker is awake: one is about to be started.
+  case beforeStartingWorker
 }
 
 #if DEBUG

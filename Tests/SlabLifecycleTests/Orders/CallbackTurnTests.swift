@@ -43,6 +43,27 @@ import Testing
     }
   }
 
+  /// A barrier that is asked for while a callback waits for its grace period is over after that one.
+  @Test func aBarrierGoesBehindWhatWaits() throws {
+    try withAllocator { allocator in
+      let state = allocator.state
+      let root = try allocator.makeCache("cache", size: 64)
+      let callback = BlockedCallback()
+      let section = allocator.beginReading()
+      try callback.call(in: 0, blocks: true, of: allocator, root)
+      // Then it is no longer among those that came in.
+      #expect(eventually { state.isInGracePeriod })
+      let cookie = state.requestBarrier()
+      allocator.endReading(section)
+      #expect(eventually { callback.hasBegun })
+      #expect(!state.barrierIsOver(cookie))
+      callback.open()
+      allocator.barrier()
+      #expect(state.barrierIsOver(cookie))
+      try allocator.destroy(root)
+    }
+  }
+
   /// While somebody counts live objects, none is freed after its grace period.
   @Test func whoCountsIsWaitedFor() throws {
     try withAllocator { allocator in

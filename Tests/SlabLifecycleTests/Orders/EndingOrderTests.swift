@@ -170,6 +170,25 @@ import Testing
       }
     }
 
+    /// Two threads see that no worker is awake, and both would start one.
+    @Test func twoThreadsThatStartAWorker() async {
+      await #expect(processExitsWith: .success) {
+        try withAllocator { allocator in
+          let groups = try (0..<2).map { try allocator.makeGroup("group-\($0)") }
+          withWorkersHeldOff(of: allocator) {
+            PausePoints.arm(.beforeStartingWorker)
+            let first = TestThread { allocator.release(groups[0]) }
+            #expect(PausePoints.waitUntilReached(.beforeStartingWorker))
+            allocator.release(groups[1])
+            #expect(allocator.statistics.workerThreads == 1)
+            PausePoints.resume(.beforeStartingWorker)
+            first.join()
+            #expect(allocator.statistics.workerThreads == 1)
+          }
+        }
+      }
+    }
+
     /// Work that is put in when a worker has just found none: it counts as awake, so nobody wakes it.
     @Test func aWorkerLooksAgainBeforeItSleeps() async {
       await #expect(processExitsWith: .success) {

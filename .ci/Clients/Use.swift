@@ -1,0 +1,26 @@
+import Slab
+
+struct Session: ~Copyable {
+  let user: UInt64
+  var requests = 0
+}
+
+/// What a client does with the library, in short; 42 if all went well.
+func use(_ number: Int32) -> Int32 {
+  do {
+    let sessions = try SlabCache<Session>(named: "session-\(number)")
+    let tenant = try MemoryGroup.root.makeChild(named: "tenant-\(number)", max: 1 << 20)
+    var session = try sessions.allocate(Session(user: 42), in: tenant)
+    session.value.requests += 1
+    let other = try MemoryGroup.with(tenant) {
+      try sessions.allocate(Session(user: 43)).take().user
+    }
+    var array = SlabArray<UInt64>(in: tenant)
+    try array.append(other)
+    try tenant.close()
+    return Int32(session.value.requests) + (array[0] == 43 ? 41 : 0)
+  } catch {
+    print(error)
+    return 1
+  }
+}
