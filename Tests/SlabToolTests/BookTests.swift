@@ -64,6 +64,20 @@ private struct SeededGenerator: RandomNumberGenerator {
   }
 }
 
+@Suite(.inTurn) struct GroupNameBookTests {
+  /// A number is not looked for from the first one on: thousands of groups of one path are alive where
+  /// rmdirs were lost.
+  @Test func numbersGoOn() {
+    var book = GroupBook()
+    let names = (1...3).map { book.make(id: $0, path: "/a").name }
+    #expect(names == ["/a", "/a~2", "/a~3"])
+    book.remove(1)
+    #expect(book.make(id: 4, path: "/a").name == "/a~4")
+    book.remove(0)
+    #expect(book.make(id: 5, path: "/a").name == "/a")
+  }
+}
+
 @Suite(.inTurn) struct TaskTableTests {
   @Test func tasksMoveAndAreUnknownAtFirst() {
     var tasks = TaskTable()

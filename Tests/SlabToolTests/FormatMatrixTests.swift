@@ -76,6 +76,17 @@ private func recording(_ kernel: KernelGeneration, _ printer: Printer) -> String
     #expect(counts.areAddressesHashed == kernel.hashesPointers, "\(place)")
   }
 
+  /// A file that went through Windows.
+  @Test(arguments: KernelGeneration.allCases)
+  func carriageReturns(_ kernel: KernelGeneration) throws {
+    let text = recording(kernel, .trace)
+    let (target, counts) = try interpret(text.replacingOccurrences(of: "\n", with: "\r\n"))
+    let (expectedTarget, expected) = try interpret(text)
+    #expect(counts == expected)
+    #expect(target.groups.map(\.name) == expectedTarget.groups.map(\.name))
+    #expect(target.cacheNames == expectedTarget.cacheNames)
+  }
+
   /// The second reading comes from a temporary file then.
   @Test(arguments: [KernelGeneration.v6p1, .v6p19])
   func fromAPipe(_ kernel: KernelGeneration) throws {

@@ -6,7 +6,7 @@ import Testing
 @testable import SlabTool
 
 /// A terminal, and what a program has written to it.
-private struct Terminal: ~Copyable {
+struct Terminal: ~Copyable {
   let controller: Descriptor
   let program: Descriptor
 
@@ -19,6 +19,9 @@ private struct Terminal: ~Copyable {
     _ = fcntl(controller.number, F_SETFL, O_NONBLOCK)
     resize(to: columns)
   }
+
+  /// Where another program opens it.
+  var path: String { "/proc/\(getpid())/fd/\(program.number)" }
 
   func resize(to columns: UInt16) {
     var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)

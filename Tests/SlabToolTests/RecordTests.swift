@@ -100,7 +100,10 @@ private final class TraceFolderFixture {
     #expect(found.sorted() == expected.sorted())
   }
 
-  @Test(arguments: [("INT", 0), ("TERM", 143), ("HUP", 129)])
+  @Test(arguments: [
+    ("INT", 0), ("TERM", 143), ("HUP", 129), ("USR1", 138), ("ALRM", 142), ("XCPU", 152),
+    ("XFSZ", 153),
+  ])
   func aSignalEndsItAndKeepsTheRecording(_ signal: String, _ code: Int32) throws {
     let fixture = try TraceFolderFixture()
     // That setting is made when signals are held back already.
@@ -112,6 +115,28 @@ private final class TraceFolderFixture {
       """)
     #expect(ending.exitCode == code)
     #expect(ending.output == fixture.text)
+  }
+
+  @Test func nohupIsHeeded() throws {
+    let fixture = try TraceFolderFixture()
+    let ending = try fixture.record(
+      """
+      trap '' HUP; "$slab" record --tracefs $1 -o $1/out & process=$!
+      until [ "$(cat $1/options/hash-ptr)" = 0 ]; do :; done
+      kill -HUP $process; kill -INT $process; wait $process
+      """)
+    #expect(ending.exitCode == 0)
+  }
+
+  @Test func theBarMakesRoomForMessages() throws {
+    let terminal = Terminal(columns: 30)
+    let fixture = try TraceFolderFixture()
+    let ending = try shell(
+      "\"$slab\" record --tracefs $1 --seconds 0.01 -o $1/out 2> $2", fixture.path,
+      terminal.path)
+    #expect(ending.exitCode == 0)
+    let message = "slab: recorded 2 events, 0 MiB of text, to \(fixture.path)/out\r\n"
+    #expect(try terminal.written().hasSuffix("\r\u{1B}[K" + message))
   }
 
   @Test(arguments: [
@@ -142,6 +167,7 @@ private final class TraceFolderFixture {
     ("-o $1/out -- /does/not/exist", 127, "cannot start /does/not/exist: No such file"),
     ("-o $1/out -- /etc/passwd", 126, "cannot start /etc/passwd: Permission denied"),
     ("-o /dev/full --seconds 1", 1, "cannot write /dev/full: No space left on device"),
+    ("-o - --seconds 1 > /dev/full", 1, "cannot write standard output: No space left on device"),
     ("-o $1/none/out --seconds 1", 1, "/none/out: No such file or directory"),
     ("--tracefs /etc -o $1/out", 1, "/etc is no tracefs: it has no events/kmem"),
   ])

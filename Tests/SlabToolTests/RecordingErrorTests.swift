@@ -93,6 +93,8 @@ private func replay(_ text: String) throws -> Ending {
     #expect(counts.charged == (hierarchy == 9 ? 3 : hierarchy == 5 ? 0 : 1))
     #expect(counts.irregularities[.otherHierarchies] == (hierarchy == 5 ? 6 : 3))
     #expect(counts.irregularities[.duplicateMkdirs] == 0)
+    let isOfOthers = ReplayNotes(counts).lines.contains { $0.hasSuffix("are of other hierarchies") }
+    #expect(isOfOthers == (hierarchy == 5))
   }
 
   /// Most objects of a place decide, also where one was freed under another name by mistake.
@@ -114,6 +116,7 @@ private func replay(_ text: String) throws -> Ending {
   @Test func stacksAreSkipped() throws {
     let kernel = try interpret(
       Line.allocate("a1") + Line.event("<stack trace>") + " => d_alloc\n => path_openat\n"
+        + Line.event("<user stack trace>") + " =>  <00007f0000001000>\n"
     ).counts
     #expect(kernel.irregularities == IrregularityCounts())
     let perf = try interpret(
@@ -167,6 +170,9 @@ private func replay(_ text: String) throws -> Ending {
     #expect(!ending.output.contains("(p99"))
     #expect("a bb ccc dddd".wrapped(columns: 6) == ["a bb", "ccc", "dddd"])
     #expect("".wrapped(columns: 6) == [])
+    #expect(
+      "a aabbccaabbcc bbb aabb".wrapped(columns: 3)
+        == ["a", "aab", "bcc", "aab", "bcc", "bbb", "aab", "b"])
   }
 
   @Test func namesAreOnesThatCachesCanHave() throws {

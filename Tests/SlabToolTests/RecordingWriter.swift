@@ -81,7 +81,7 @@ struct RecordingWriter {
     case .tracefs:
       "# tracer: nop\n#\n# entries-in-buffer/entries-written: 99/99   #P:2\n#\n"
         + "#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
-    case .traceCmd: "CPU 1 is empty\ncpus=2\n"
+    case .traceCmd: (printer == .traceCmdOld ? "version = 6\n" : "") + "CPU 1 is empty\ncpus=2\n"
     case .perf: "# ========\n# captured on    : today\n# ========\n#\n"
     }
   }

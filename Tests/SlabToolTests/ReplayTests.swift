@@ -53,6 +53,7 @@ private func replay(
     #expect(figures.childCachesReleased == 8)
     #expect(figures.pinnedGroupsAtEnd == 0)
     #expect(figures.offlined == 2)
+    #expect(figures.bytesAtEnd <= figures.peakBytes)
   }
 
   /// Each copy has its own tree: a parent is held by the child of its own copy alone.

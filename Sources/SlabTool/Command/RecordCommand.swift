@@ -83,18 +83,18 @@ struct RecordCommand: ParsableCommand {
     let signals = StopSignals()
     let root = try TraceFolder.find(at: tracefs)
     var file = try RecordingFile(output)
+    let name = file.name
     try file.startCompressor()
     var session = try TraceSession(in: root)
     try session.setUp(bufferMebibytes: bufferSize)
     for note in session.notes { StandardStream.writeMessage("slab: \(note)\n") }
     var recorder = Recorder(signals, session, to: file, seconds: seconds)
     let code = try recorder.run(command, inCgroup: cgroup)
-    tell(recorder.summary)
+    tell(recorder.summary, name: name)
     return code
   }
 
-  private func tell(_ summary: RecordSummary) {
-    let name = output == "-" ? "standard output" : output
+  private func tell(_ summary: RecordSummary, name: String) {
     var text = "slab: recorded \(summary.line), to \(name)\n"
     if summary.lostEvents > 0 {
       text += """

@@ -32,6 +32,8 @@ struct GroupBook {
   private var freeChildCaches: [Int] = []
   private var ids = KeyTable()
   private var names: [String: Int] = [:]
+  /// The last number that was given to a group of a path that was taken.
+  private var lastNumbers: [String: Int] = [:]
   private var childCacheKeys = KeyTable()
 
   private(set) var groupsGone = 0
@@ -63,12 +65,7 @@ struct GroupBook {
   /// longest that leads to it; its name is its path, with a number when that is taken.
   mutating func make(id: UInt64, path: String) -> (group: Int, name: String, parent: Int?) {
     let parent = parent(of: path)
-    var name = path
-    var number = 1
-    while names[name] != nil {
-      number += 1
-      name = "\(path)~\(number)"
-    }
+    let name = unusedName(path)
     let group = groups.count
     groups.append(Group(id: id, name: name, parent: parent))
     ids.set(id, to: group)
@@ -78,6 +75,17 @@ struct GroupBook {
       groups[parent].onlineChildren += 1
     }
     return (group, name, parent)
+  }
+
+  /// Where rmdirs were lost, many groups of one path are alive: each has the number behind the last one.
+  private mutating func unusedName(_ path: String) -> String {
+    var name = path
+    while names[name] != nil {
+      let number = lastNumbers[path, default: 1] + 1
+      lastNumbers[path] = number
+      name = "\(path)~\(number)"
+    }
+    return name
   }
 
   /// Whether a removal would leave groups without their parent.

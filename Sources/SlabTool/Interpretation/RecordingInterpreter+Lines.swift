@@ -115,7 +115,7 @@ extension RecordingInterpreter {
 
   private mutating func interpretHeadless(_ line: Span<UInt8>) throws(ToolError) {
     if let lost = LostEvents.count(in: line) { return addLost(lost) }
-    if line.has("cpus=", at: 0) { return try note(.traceCmd) }
+    if line.has("cpus=", at: 0) || line.has("version = ", at: 0) { return try note(.traceCmd) }
     if line.has("CPU ", at: 0), line.firstIndex(of: " is empty", from: 4) != nil {
       return try note(.traceCmd)
     }
@@ -124,10 +124,10 @@ extension RecordingInterpreter {
     notUnderstood(line, .malformedLines)
   }
 
-  /// Whether the line belongs to a stack that was recorded with an event: ` => getname_flags`,
+  /// Whether the line belongs to a stack that was recorded with an event: `<user stack trace>`, ` => getname_flags`,
   /// `ffffffff8128d1a4 getname_flags+0x24 ([kernel.kallsyms])`.
   private func isOfStackTrace(_ line: Span<UInt8>) -> Bool {
-    if line.has(" => ", at: 0) || line.firstIndex(of: "<stack trace", from: 0) != nil {
+    if line.has(" => ", at: 0) || line.firstIndex(of: "stack trace>", from: 0) != nil {
       return true
     }
     guard counts.format == .perf else { return false }

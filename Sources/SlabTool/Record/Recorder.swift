@@ -75,6 +75,8 @@ struct Recorder: ~Copyable {
   }
 
   private mutating func recordUntilItEnds() throws(RecordError) -> End {
+    // Messages come from now on.
+    defer { progress.clear() }
     do throws(RecordError) {
       while true {
         let hasMore = try drain()
@@ -88,6 +90,7 @@ struct Recorder: ~Copyable {
       }
     } catch {
       // The recording has failed; the command is not to blame, and goes on to its end.
+      progress.clear()
       _ = try? session.stop()
       if let command = command.take() {
         StandardStream.writeMessage("slab: the recording has failed, the command goes on\n")

@@ -8,6 +8,8 @@ import Glibc
 
 struct RecordingFile: ~Copyable {
   private let path: String
+  /// What messages call it.
+  let name: String
   private let partialPath: String?
   private let tool: String?
   /// Where text is written to; -1 when it is closed.
@@ -18,6 +20,7 @@ struct RecordingFile: ~Copyable {
   /// Opens `path`, or standard output for `-`.
   init(_ path: String) throws(RecordError) {
     self.path = path
+    name = path == "-" ? "standard output" : path
     tool = Decompressor.tool(for: path)
     partialPath = path == "-" || Self.isSomethingElse(path) ? nil : "\(path).partial-\(getpid())"
     target =
@@ -37,7 +40,7 @@ struct RecordingFile: ~Copyable {
     guard let tool else { return }
     var ends: [CInt] = [-1, -1]
     // SAFETY: pipe writes the two numbers that the array has room for.
-    guard unsafe pipe(&ends) == 0 else { throw .cannotWrite(path: path, errno: errno) }
+    guard unsafe pipe(&ends) == 0 else { throw .cannotWrite(path: name, errno: errno) }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     let output = Descriptor(owning: target)
     let reading = Descriptor(owning: ends[0])
@@ -46,7 +49,7 @@ struct RecordingFile: ~Copyable {
       [tool, "-c"], input: reading.number, output: output.number, group: .itsOwn)
     guard error == 0 else {
       throw error == ENOENT
-        ? .compressorMissing(tool: tool, path: path) : .cannotWrite(path: path, errno: error)
+        ? .compressorMissing(tool: tool, path: path) : .cannotWrite(path: name, errno: error)
     }
     compressor = process
   }
@@ -66,19 +69,19 @@ struct RecordingFile: ~Copyable {
     guard error != 0 else { return }
     // The tool has ended, and knows why.
     if error == EPIPE, compressor != nil { try endCompressor() }
-    throw .cannotWrite(path: path, errno: error)
+    throw .cannotWrite(path: name, errno: error)
   }
 
   /// Everything is written, and has its name.
   mutating func finish() throws(RecordError) {
     try endCompressor()
     if target >= 0, partialPath != nil, fsync(target) != 0 {
-      throw .cannotWrite(path: path, errno: errno)
+      throw .cannotWrite(path: name, errno: errno)
     }
     closeTarget()
     // SAFETY: the call reads both paths, which live for its duration.
     if let partialPath, unsafe rename(partialPath, path) != 0 {
-      throw .cannotWrite(path: path, errno: errno)
+      throw .cannotWrite(path: name, errno: errno)
     }
     isFinished = true
   }

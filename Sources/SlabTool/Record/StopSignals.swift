@@ -1,5 +1,5 @@
 // The signals that end a recording, taken between two reads instead of by handlers, so that every way out is the
-// same one.
+// same one. They are all that would end the process and can be held back, but for those of its own faults.
 
 import Glibc
 
@@ -10,7 +10,10 @@ struct StopSignals {
     let isFromTerminal: Bool
   }
 
-  private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD]
+  private static let numbers = [
+    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+    SIGXCPU, SIGXFSZ,
+  ]
   private let set: sigset_t
 
   /// Holds them back in this thread from now on.
@@ -18,9 +21,20 @@ struct StopSignals {
     var set = sigset_t()
     // SAFETY: the calls fill and read the structure of this frame.
     unsafe sigemptyset(&set)
-    for number in Self.numbers { unsafe sigaddset(&set, number) }
+    for number in Self.numbers where !(number == SIGHUP && Self.isIgnored(number)) {
+      unsafe sigaddset(&set, number)
+    }
     unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     self.set = set
+  }
+
+  /// As by nohup; what is held back would arrive all the same.
+  private static func isIgnored(_ number: CInt) -> Bool {
+    var action = unsafe sigaction()
+    // SAFETY: the call fills the structure of this frame; a handler is compared, not called.
+    return unsafe sigaction(number, nil, &action) == 0
+      && unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+        == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   /// The next one, if it comes within that time.

@@ -8,6 +8,7 @@ import Glibc
 
 enum Byte {
   static let newline = UInt8(ascii: "\n")
+  static let carriageReturn = UInt8(ascii: "\r")
   static let blank = UInt8(ascii: " ")
   static let dash = UInt8(ascii: "-")
   static let dot = UInt8(ascii: ".")

@@ -3,19 +3,23 @@
 extension String {
   static let reportColumns = 80
 
-  /// The words in lines of at most `columns`; a longer word has a line of its own.
+  /// The words in lines of at most `columns`; a longer word, such as a file's path, goes on in the next line.
   func wrapped(columns: Int) -> [String] {
     var lines: [String] = []
     var line = ""
     var width = 0
     for word in split(separator: " ") {
-      let length = word.count
-      if width > 0, width + 1 + length > columns {
+      var word = word
+      if width > 0, width + 1 + word.count > columns {
         lines.append(line)
         (line, width) = ("", 0)
       }
+      while word.count > columns {
+        lines.append(String(word.prefix(columns)))
+        word = word.dropFirst(columns)
+      }
       line += width == 0 ? "\(word)" : " \(word)"
-      width += width == 0 ? length : length + 1
+      width += width == 0 ? word.count : word.count + 1
     }
     if width > 0 { lines.append(line) }
     return lines

@@ -29,6 +29,16 @@ struct ProgressBar: ~Copyable {
   }
 
   deinit {
+    remove()
+  }
+
+  /// Makes room for a message.
+  mutating func clear() {
+    remove()
+    lastDrawing = 0
+  }
+
+  private borrowing func remove() {
     if lastDrawing > 0 { _ = StandardStream.write("\r\u{1B}[K", to: descriptor) }
   }
 

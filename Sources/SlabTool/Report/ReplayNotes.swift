@@ -13,7 +13,10 @@ struct ReplayNotes {
   }
 
   private mutating func addMissing(_ counts: RecordingCounts) {
-    if counts.groups == 0 {
+    if counts.groups == 0, counts.irregularities[.otherHierarchies] > 0 {
+      lines.append(
+        "no groups, so nothing is charged: the cgroups of the recording are of other hierarchies")
+    } else if counts.groups == 0 {
       lines.append(
         "no groups, so nothing is charged: the event cgroup_mkdir was off, or nobody made a cgroup")
     } else if counts.charged == 0 {

@@ -171,7 +171,8 @@ struct ReplayFigures: Encodable {
     chargedBytesPeak = afterCleanup.chargedBytesPeak
     chargedBytesAtEnd = atEnd.chargedBytes
     chargedBytesAfterCleanup = afterCleanup.chargedBytes
-    peakBytes = afterCleanup.systemBytesPeak
+    // It counts the tables of groups as they are now, which the clean-up has made smaller.
+    peakBytes = max(atEnd.systemBytesPeak, afterCleanup.systemBytesPeak)
     bytesAtEnd = atEnd.systemBytes
     bytesAfterCleanup = afterCleanup.systemBytes
     returnedBytes = afterCleanup.returnedBytes
