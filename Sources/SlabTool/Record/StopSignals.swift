@@ -30,7 +30,7 @@ struct StopSignals {
 
   /// As by nohup; what is held back would arrive all the same.
   private static func isIgnored(_ number: CInt) -> Bool {
-    var action = unsafe sigaction()
+    var action = sigaction()
     // SAFETY: the call fills the structure of this frame; a handler is compared, not called.
     return unsafe sigaction(number, nil, &action) == 0
       && unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
