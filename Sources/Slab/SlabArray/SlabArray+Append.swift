@@ -67,15 +67,17 @@ extension SlabArray {
   /// copied as one. If it throws, those before are there.
   @inlinable
   public mutating func append(contentsOf elements: some Sequence<Element>) throws(SlabError) {
-    var failure: SlabError?
-    let isCopied: Void? = elements.withContiguousStorageIfAvailable { piece in
-      do throws(SlabError) {
-        try makeRoom(forMore: piece.count)
+    // Room first, outside of the closure: an error that leaves it in an optional is not nil in release builds
+    // of Swift 6.3.1 where nothing was thrown.
+    if let count = elements.withContiguousStorageIfAvailable({ $0.count }) {
+      try makeRoom(forMore: count)
+      let isCopied = elements.withContiguousStorageIfAvailable { piece in
+        guard piece.count <= freeCapacity else { return false }
         unsafe copy(piece)
-      } catch { failure = error }
+        return true
+      }
+      if isCopied == true { return }
     }
-    if let failure { throw failure }
-    if isCopied != nil { return }
     try makeRoom(forMore: elements.underestimatedCount)
     for element in elements { try append(element) }
   }
