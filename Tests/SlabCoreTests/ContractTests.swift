@@ -14,6 +14,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
   case mallocMemory, addressZero, addressOne, lastAddress, freePageOfTheHeap, notCommittedYet
   case unmappedSlab, unmappedSlabsLastUnit, pageMapItself, ownDescriptor
   case interiorPointer, interiorPointerOfALargeSlab, behindTheLastObject
+  case insideALargeBlock, farInsideALargeBlock
   case wrongCache, wrongCacheInBulk, foreignPointerInBulk, foreignPointerToACache
   case destroyOfAnInternalCache, oneReleaseTooMany, releaseOfTheRootGroup
   case releaseWithAChildOnline
@@ -26,10 +27,10 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       "slab: free: object is free already (double free)"
     case .mallocMemory, .addressZero, .addressOne, .lastAddress, .freePageOfTheHeap,
       .notCommittedYet, .unmappedSlab, .unmappedSlabsLastUnit, .pageMapItself, .ownDescriptor,
-      .foreignPointerInBulk, .foreignPointerToACache:
+      .foreignPointerInBulk, .foreignPointerToACache, .farInsideALargeBlock:
       "slab: free: not an object of this allocator"
     case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject,
-      .deferredInteriorPointer:
+      .insideALargeBlock, .deferredInteriorPointer:
       "slab: free: not the start of an object"
     case .wrongCache, .wrongCacheInBulk: "slab: free: object of another cache"
     case .destroyOfAnInternalCache: "slab: destroy: a cache of the core's own"
@@ -65,6 +66,11 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       let parent = try allocator.makeGroup("parent")
       _ = try allocator.makeGroup("child", below: parent)
       allocator.release(parent)
+    case .insideALargeBlock:
+      allocator.free(try allocator.allocate(bytes: 1 << 20, in: allocator.rootGroup) + 16)
+    case .farInsideALargeBlock:
+      // Behind the first unit the page map says nothing of a run of one object.
+      allocator.free(try allocator.allocate(bytes: 1 << 20, in: allocator.rootGroup) + 4096)
     case .deferredInteriorPointer, .deferredAfterItsDiscard: try deferBadly(allocator)
     default:
       try freeForeign(allocator)

@@ -111,6 +111,29 @@ import Testing
     }
   }
 
+  /// A slab of one large object writes one word of the page map, however many units it has; and what
+  /// smaller slabs wrote there before leads nobody to a cache.
+  @Test(arguments: [64 << 10, 1 << 20, 4 << 20])
+  func aLargeObjectHasOneWordOfThePageMap(bytes: Int) throws {
+    try withAllocator { allocator in
+      let group = try allocator.makeGroup("tenant")
+      let map = allocator.state.pointee.pages.map
+      let small = try (0..<100).map { _ in try allocator.allocate(bytes: 32 << 10, in: group) }
+      for object in small { allocator.free(object) }
+      allocator.reclaim(bytes: .max, of: group)
+      let block = try allocator.allocate(bytes: bytes, in: group)
+      let units = 0..<bytes / UnitMap.unitBytes
+      let written = units.filter { map.words[map.unit(of: block) + $0] != 0 }
+      #expect(written == [0])
+      #expect(allocator.usableBytes(of: block) == bytes)
+      expectWhole(allocator)
+      allocator.free(block)
+      #expect(units.allSatisfy { map.cache(at: block + UInt($0 * UnitMap.unitBytes)) == nil })
+      expectWhole(allocator)
+      allocator.release(group)
+    }
+  }
+
   @Test func alignments() throws {
     try withAllocator { allocator in
       let root = allocator.rootGroup

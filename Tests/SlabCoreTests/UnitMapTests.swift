@@ -24,7 +24,7 @@ import Testing
       // A cache stands at granule 1 at the lowest: 0 would be "nobody's".
       let other = max(1, (128 << 30) / 64 - 1 - granule)
       let cache = Pointer<Cache>(address: map.heapBase + other * 64)!
-      map.setSlab(slab, of: cache, unit: 4, order: 2)
+      map.setSlab(slab, of: cache, unit: 4, count: 4)
       for unit in 0..<16 {
         let word = map.word(at: map.address(ofUnit: unit) + 1023)
         #expect(UnitMap.isSlab(word) == (4..<8).contains(unit))
@@ -36,7 +36,7 @@ import Testing
         #expect(map.slab(of: word) == slab)
         #expect(map.cache(of: word) == cache)
       }
-      map.clear(unit: 4, order: 2)
+      map.clear(unit: 4, count: 4)
       for unit in 0..<16 { #expect(map.words[unit] == 0) }
     }
   }
@@ -44,7 +44,7 @@ import Testing
   @Test func addressesOutsideTheHeapAreNobodys() throws {
     try withMap { map in
       let cache = Pointer<Cache>(address: map.heapBase + 64)!
-      map.setSlab(Pointer<Slab>(address: map.heapBase)!, of: cache, unit: 0, order: 4)
+      map.setSlab(Pointer<Slab>(address: map.heapBase)!, of: cache, unit: 0, count: 16)
       let end = map.heapBase + 16 * 1024
       // Behind the map's words there is what looks like another one.
       map.words[16] = map.words[0]

@@ -163,6 +163,35 @@ import Testing
     }
   }
 
+  /// Copies of a span's elements: all of them behind those that are there, or none.
+  @Test func copiesOfSpans() throws {
+    let source = Array(0..<100)
+    var array = SlabArray<Int>(in: group)
+    try array.append(copying: source.span.extracting(0..<0))
+    #expect(array.isEmpty && array.capacity == 0 && group.current == 0)
+    try array.append(copying: source.span.extracting(0..<10))
+    try array.append(copying: source.span.extracting(10..<100))
+    #expect(array.count == 100 && array.indices.allSatisfy { array[$0] == $0 })
+    let poor = try allocator.rootGroup.makeChild(named: "poor", max: 4096)
+    var short = SlabArray<Int>(in: poor)
+    try short.append(copying: source.span)
+    let large = [Int](repeating: 7, count: 4096)
+    #expect(throws: SlabError.self) { try short.append(copying: large.span) }
+    #expect(short.count == 100 && short.indices.allSatisfy { short[$0] == $0 })
+    // Elements with references are kept alive, each as often as it is copied.
+    var objects = SlabArray<Tracked.Ends>(in: group)
+    weak var last: Tracked.Ends?
+    do {
+      let kept = [Tracked.Ends(), Tracked.Ends()]
+      last = kept[1]
+      try objects.append(copying: kept.span)
+      try objects.append(copying: kept.span)
+    }
+    #expect(last != nil && objects[1] === objects[3])
+    objects.removeAll()
+    #expect(last == nil)
+  }
+
   /// Sums that do not fit a number are too large like others.
   @Test func capacitiesOutOfReason() throws {
     var array = SlabArray<Int>(in: group)

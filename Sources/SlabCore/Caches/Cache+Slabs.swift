@@ -36,7 +36,8 @@ extension Pointer where Pointee == Cache {
         isForeign: isClearedObjectByObject(run)))
     slab.setAllFree(slots: slots, firstSlot: firstSlot)
     construct(from: firstObject, slots: slots)
-    allocator.pointee.pages.map.setSlab(slab, of: self, unit: run.unit, order: run.order)
+    allocator.pointee.pages.map.setSlab(
+      slab, of: self, unit: run.unit, count: mappedUnits(order: run.order))
     let root = pointee.root
     root.add(slots - firstSlot, to: RootCache.Sum.objectsTotal)
     root.add(1 << run.order, to: RootCache.Sum.units)
@@ -66,6 +67,12 @@ extension Pointer where Pointee == Cache {
       return false
     }
     return true
+  }
+
+  /// Units of a slab whose words in the page map are its own. An object that has a run of pages to itself
+  /// is looked up by where it begins; the words inside the run stay 0, as they were while it was free.
+  private func mappedUnits(order: Int) -> Int {
+    pointee.slotBytes < SlabGeometry.pageRun ? 1 << order : 1
   }
 
   private func construct(from firstObject: UInt, slots: Int) {
@@ -163,7 +170,7 @@ extension Pointer where Pointee == Cache {
       runs[index] = Run(
         unit: map.unit(of: slab.pointee.address), order: slab.pointee.order,
         isForeign: slab.isForeign)
-      map.clear(unit: runs[index].unit, order: runs[index].order)
+      map.clear(unit: runs[index].unit, count: mappedUnits(order: runs[index].order))
     }
     if isRoot {
       for index in 0..<piece.count {

@@ -92,17 +92,17 @@ package struct UnitMap {
     Pointer(nonzeroAddress: heapBase &+ UInt(word >> 32) << Self.granuleShift)
   }
 
-  /// Marks 2^order units as a slab's.
-  func setSlab(_ slab: Pointer<Slab>, of cache: Pointer<Cache>, unit: Int, order: Int) {
+  /// Marks units as a slab's.
+  func setSlab(_ slab: Pointer<Slab>, of cache: Pointer<Cache>, unit: Int, count: Int) {
     let word =
       UInt64((slab.address - heapBase) >> Self.granuleShift) << 32
       | UInt64((cache.address - heapBase) >> Self.granuleShift)
-    for index in unit..<unit + 1 << order { setNeighbour(index, to: word) }
+    for index in unit..<unit + count { setNeighbour(index, to: word) }
   }
 
-  /// Marks 2^order units as nobody's.
-  func clear(unit: Int, order: Int) {
-    for index in unit..<unit + 1 << order { setNeighbour(index, to: 0) }
+  /// Marks units as nobody's.
+  func clear(unit: Int, count: Int) {
+    for index in unit..<unit + count { setNeighbour(index, to: 0) }
   }
 
   /// The word of a unit whose owner may be changing it: whoever frees a run looks, under the page

@@ -20,7 +20,19 @@ struct HotPath {
         try slotInCurrentGroup(sessions, session)
       }
     }
+    sum &+= try runArrays(tenant, session)
     try tenant.close()
     print("sum \(sum)")
+  }
+
+  static func runArrays(_ tenant: MemoryGroup, _ session: Session) throws(SlabError) -> UInt {
+    var numbers = SlabArray<UInt>(in: tenant)
+    var kept = SlabArray<Session>(in: tenant)
+    try kept.append(session)
+    for number in 0..<1000 as Range<UInt> {
+      try arrayAppend(&numbers, number)
+      arrayChange(&kept)
+    }
+    return arraySum(numbers) &+ kept[0].words[1]
   }
 }

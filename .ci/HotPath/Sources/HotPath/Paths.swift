@@ -54,3 +54,25 @@ func sharedSlot(
 func readSection(_ session: Session) -> UInt {
   RCU.read { session.words[1] }
 }
+
+/// The elements of an array, one after the other: a loop that must be as good as one over an `Array`.
+@inline(never)
+func arraySum(_ numbers: borrowing SlabArray<UInt>) -> UInt {
+  var sum: UInt = 0
+  for index in numbers.indices { sum &+= numbers[index] }
+  return sum
+}
+
+/// Changes each element in its place.
+@inline(never)
+func arrayChange(_ sessions: inout SlabArray<Session>) {
+  for index in sessions.indices { sessions[index].words[1] &+= 1 }
+}
+
+/// Elements that are added where there mostly is room.
+@inline(never)
+func arrayAppend(
+  _ numbers: inout SlabArray<UInt>, _ first: UInt
+) throws(SlabError) {
+  for number in 0..<8 as Range<UInt> { try numbers.append(first &+ number) }
+}
