@@ -127,7 +127,8 @@ import Testing
           return hot.cache.hasSheaf
         })
       #expect(allocator.statistics.sheafRefusals > 0)
-      #expect(allocator.statistics.sheavesTakenBack > 0)
+      // The worker counts a block when it is free, and by then the cache may have it.
+      #expect(eventually { allocator.statistics.sheavesTakenBack > 0 })
       #expect(!cold.cache.hasSheaf)
       // No larger block: its sheaf stays at work, though it is too small.
       for _ in 0..<10 { allocator.freeAll(try allocator.allocate(200, from: hot)) }

@@ -73,10 +73,11 @@ import Testing
         _ = unsafe (chroot("."), rmdir(path))
       }
       let cpus = allowedCPUs()
-      _ = try PerCPUMode.choose()
+      // With restartable sequences this also registers the process for the fence.
+      let mode = try PerCPUMode.choose()
       try onOneCPU(cpus.last) {
         #expect(try SystemCall.processorBound() > cpus.last!)
-        try withRegion(.restartableSequences) { fixture in
+        try withRegion(mode) { fixture in
           _ = try fixture.open(ofClass: 0)
           for cpu in cpus {
             onOneCPU(cpu) { #expect(fixture.push(UInt(cpu + 1) * 8) == .done) }
