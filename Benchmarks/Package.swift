@@ -1,4 +1,5 @@
 // swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
 // A package of its own, so that users of `Slab` resolve and build nothing of this.
@@ -22,6 +23,14 @@ let package = Package(
       linkerSettings: ["urcu-memb", "urcu-bp", "urcu-common"].map {
         .linkedLibrary($0, .when(traits: ["urcu"]))
       }),
+    // One program, built with the C library's malloc and with ours.
+    .executableTarget(name: "SwiftObjects"),
+    .executableTarget(
+      name: "SwiftObjectsInGroup",
+      dependencies: [
+        .product(name: "Slab", package: "swift-slab"),
+        .product(name: "SlabMalloc", package: "swift-slab"),
+      ]),
     .executableTarget(
       name: "SlabBench",
       dependencies: [
@@ -46,6 +55,7 @@ for target in package.targets where !["CBenchmark", "CUserspaceRCU"].contains(ta
     .enableUpcomingFeature("InferIsolatedConformances"),
     .enableUpcomingFeature("ImmutableWeakCaptures"),
   ]
+  if target.name == "SwiftObjectsInGroup" { target.swiftSettings?.append(.define("IN_GROUP")) }
   if Context.environment["SLAB_WARNINGS_AS_ERRORS"] != nil {
     target.swiftSettings?.append(.treatAllWarnings(as: .error))
   }

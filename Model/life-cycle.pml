@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life cycle of caches and groups: docs/life-cycle.md as a model that spin searches to the end.
  * README.md says what each part stands for and what is left out; `check` runs it.
@@ -17,7 +18,7 @@
  */
 mtype = {
   unmade, active_, deactivating, deactivated, dying, shutDown, awaitingBarrier, released,
-  online, offline, drained
+  online, offline, settled
 }
 
 #ifndef GROUPS
@@ -125,7 +126,7 @@ inline releaseCache(c) {
 
 inline releaseIfUnused(g) {
   if
-  :: groupState[g] == drained && handles[g] == 0 && cacheCount[g] == 0 ->
+  :: groupState[g] == settled && handles[g] == 0 && cacheCount[g] == 0 ->
     assert(shutDownCaches[g] == 0);
     groupState[g] = released
   :: else
@@ -528,7 +529,7 @@ inline close(c) {
       :: else
       fi;
       sheafOpen[c] = 0;
-#ifdef BREAK_DRAIN_FIRST
+#ifdef BREAK_FLUSH_FIRST
       emptySlabs[c] = emptySlabs[c] | sheaf[c];
       sheaf[c] = 0;
 #endif
@@ -545,11 +546,11 @@ inline close(c) {
   unlockCache(c)
 }
 
-/* After the fence: drains a cache, detaches its empty slabs, moves it on. */
+/* After the fence: flushes a cache, detaches its empty slabs, moves it on. */
 inline finish(c) {
   atomic {
     lockCache(c);
-#ifndef BREAK_DRAIN_FIRST
+#ifndef BREAK_FLUSH_FIRST
     emptySlabs[c] = emptySlabs[c] | sheaf[c];
     sheaf[c] = 0;
 #endif
@@ -668,7 +669,7 @@ end:
       atomic {
         lockRegistry();
         assert(groupState[g] == offline);
-        groupState[g] = drained;
+        groupState[g] = settled;
         releaseIfUnused(g);
         if
         :: groupState[g] == released -> reach(groupReleasedByWorker)

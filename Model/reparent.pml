@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reparenting: the caches of a group that is drained and has no handle move to the parent, and the
+ * Reparenting: the caches of a group that is settled and has no handle move to the parent, and the
  * group is released at once; frees of their live objects go on meanwhile. README.md says what is
  * shown; `check` runs it.
  *
  *   BREAK_...   takes one rule away; the search must then find an error
  */
-mtype = { deactivated, dying, shutDown, released, drained }
+mtype = { deactivated, dying, shutDown, released, settled }
 
 /* Groups: the one that ends, and its parent. What is charged below a group is charged to it too. */
 #define CHILD 0
@@ -85,7 +86,7 @@ proctype DestroyWorker() {
   registry = 0
 }
 
-/* The fence worker, when the group is drained: moves what is left, and releases the group. */
+/* The fence worker, when the group is settled: moves what is left, and releases the group. */
 proctype FenceWorker() {
   atomic { registry == 0 -> registry = 1 };
 #ifndef BREAK_MOVE_WITHOUT_PAGE_LOCK
@@ -111,8 +112,8 @@ proctype FenceWorker() {
 
 init {
   atomic {
-    groupState[CHILD] = drained;
-    groupState[PARENT] = drained;
+    groupState[CHILD] = settled;
+    groupState[PARENT] = settled;
     charge[CHILD] = 2;
     charge[PARENT] = 2;
     cacheCount[CHILD] = 1;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Has the library itself, and loads a plug-in that has it too.
 //
 //   Host LIBRARY one|two         how many copies there are: one counts the plug-in's objects, two do not
@@ -24,13 +25,13 @@ typealias AllocateIn = @convention(c) (UnsafeRawPointer) -> Int32
       return
     }
     let hold = unsafeBitCast(dlsym(library, "client_hold"), to: Hold.self)
-    let result = MemoryGroup.with(tenant) { hold { Host.used = Host.tenant.current } }
+    let result = MemoryGroup.withCurrent(tenant) { hold { Host.used = Host.tenant.usage } }
     guard result == 1 else { fatalError("\(result) instead of 1") }
     guard (used > 0) == (arguments[2] == "one") else {
       fatalError("\(used) bytes of the host's group are used: not \(arguments[2])")
     }
     dlclose(library)
     let own = try! SlabCache<Int>(named: "own").allocate(7, in: tenant)
-    guard own.take() == 7 else { fatalError("not what was stored") }
+    guard own.consume() == 7 else { fatalError("not what was stored") }
   }
 }

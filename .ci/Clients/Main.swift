@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 @main struct Main {
   static func main() {
     let result = use(0)

@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 import Slab
 
 @_cdecl("client_use") public func useFromC(_ number: Int32) -> Int32 { use(number) }
 
-/// Calls the host back while an object lives that is charged to the group in effect.
+/// Calls the host back while an object lives that is charged to the current group.
 @_cdecl("client_hold") public func hold(_ whileItLives: @convention(c) () -> Void) -> Int32 {
   do {
     let session = try SlabCache<Session>(named: "session-held").allocate(Session(user: 1))
     whileItLives()
-    return Int32(session.take().user)
+    return Int32(session.consume().user)
   } catch {
     print(error)
     return 0
@@ -20,7 +21,7 @@ import Slab
     let group = group.load(as: MemoryGroup.self)
     let sessions = try SlabCache<Session>(named: "session-there")
     let session = try sessions.allocate(Session(user: 1), in: group)
-    return Int32(session.take().user)
+    return Int32(session.consume().user)
   } catch {
     print(error)
     return 0

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loads a library that contains the allocator, uses and unloads it, and outlives it by half a second.
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 public import SlabPlatform
 internal import Synchronization
@@ -6,15 +7,20 @@ internal import Synchronization
 ///
 /// A broken contract (an object freed twice, a pointer that is not the allocator's, the wrong
 /// cache) is not an error: the process writes one line and ends.
+///
+/// The compiler asks a `switch` in another package for an `@unknown default`: a later version may have more
+/// cases. An error that names a group holds it, as any copy of a ``MemoryGroup`` does; it is made without an
+/// allocation, and the group's path when its description is asked for.
+@nonexhaustive
 public enum SlabError: Error, Equatable, Sendable {
   /// The system refused memory, or the allocator's addresses are used up: for an object of so many bytes
-  /// of the group with this path, or, with 0 bytes, for what the allocator needs itself to make a cache, a
-  /// group or a table.
-  case outOfMemory(group: String, bytes: Int)
+  /// of this group, or, with 0 bytes and no group, for what the allocator needs itself to make a cache, a
+  /// group or a table. No group either where the object would have been charged to no group.
+  case outOfMemory(group: MemoryGroup?, bytes: Int)
   /// The shared allocator has been made already.
   case sharedAllocatorInUse
-  /// The system refused even the smallest reservation of addresses that would do, of so many bytes, with
-  /// this error number.
+  /// The system refused addresses, with this error number: an allocator needs so many bytes of them at
+  /// least, in all.
   case outOfAddressSpace(bytes: Int, errno: Int32)
   /// A setting of `SlabAllocator.Configuration`, by its name, that is out of its bounds.
   case invalidSetting(name: String, value: Int)
@@ -25,13 +31,15 @@ public enum SlabError: Error, Equatable, Sendable {
   /// `SLAB_PERCPU` is neither `rseq` nor `fallback`.
   case unknownPerCPUMode
   /// An allocation of so many bytes would have exceeded `max` of a group, the allocation's own or one
-  /// above it, also after reclaim. Nothing was charged anywhere. `group` is its path.
-  case limitReached(group: String, bytes: Int, maxBytes: Int)
-  /// The group of this path is offline: it allocates no more.
-  case groupOffline(group: String)
-  /// The group has child groups that are online: under `SlabAllocator.Design.linux410`, where somebody
-  /// makes one while it is closed.
+  /// above it, also after reclaim. Nothing was charged anywhere. `group` is the one that refused.
+  case limitReached(group: MemoryGroup, bytes: Int, maxBytes: Int)
+  /// The group is offline: it allocates no more.
+  case groupOffline(group: MemoryGroup)
+  /// The group has child groups that are online: under `LifecycleDesign.linux410`, where another
+  /// thread makes one while it goes offline.
   case groupHasChildren
+  /// The group cannot be discarded, since objects of it or of a group below it are in shared slabs: see `MemoryPolicy`.
+  case groupShared
   /// The root group cannot be limited or go offline.
   case rootGroup
   /// The group would be more than 64 levels deep.
@@ -50,9 +58,9 @@ public enum SlabError: Error, Equatable, Sendable {
   case groupNameInUse
   /// Not 1 byte to 32 KiB.
   case invalidObjectSize
-  /// Not a power of two up to 4,096.
+  /// Not a power of two up to 4,096, for a buffer up to 1 GiB.
   case invalidAlignment
-  /// Options that exclude each other, or that there are not.
+  /// Conflicting or unknown options.
   case invalidOptions
   /// A buffer or array of so many bytes; `MemoryGroup.largestAllocation` is the most.
   case allocationTooLarge(bytes: Int)
@@ -68,26 +76,38 @@ public enum SlabError: Error, Equatable, Sendable {
 }
 
 extension SlabError {
-  /// Where no group is concerned but the one that is given.
-  init(_ error: AllocatorError, of group: Pointer<Group>? = nil) {
-    self.init(error, bytes: 0, group: group)
+  /// What an allocation in a named group answers.
+  @usableFromInline @inline(never)
+  init(
+    _ error: AllocatorError, allocatingFrom root: Pointer<RootCache>,
+    in group: borrowing MemoryGroup
+  ) {
+    // Borrowed: for an argument of its own the fast path would have to retain the handle.
+    self.init(error, bytes: root.objectSize, of: copy group)
   }
 
-  /// What an allocation answers.
+  /// What an allocation that names no group answers: the group is the current one where that is of the
+  /// cache's allocator, and none where no group is charged.
   @usableFromInline @inline(never)
-  init(_ error: AllocatorError, allocatingFrom root: Pointer<RootCache>, in group: Pointer<Group>?)
-  {
-    self.init(error, bytes: root.objectSize, group: group)
+  init(_ error: AllocatorError, allocatingFrom root: Pointer<RootCache>) {
+    let group = CurrentGroup.handle.map { MemoryGroup($0) }
+    let isCharged = group?.allocator == Allocator(of: root.cache)
+    self.init(error, bytes: root.objectSize, of: isCharged ? group : nil)
   }
 
   /// Where a cache is made.
   init(_ error: AllocatorError, makingCache name: String) {
-    self.init(error, bytes: 0, group: nil, cacheName: name)
+    self.init(error, cacheName: name)
   }
 
-  init(_ error: AllocatorError, bytes: Int, group: Pointer<Group>?, cacheName: String = "") {
+  /// - Parameters:
+  ///   - bytes: what was asked for.
+  ///   - group: the group that was asked; every call that a group can refuse has one.
+  init(
+    _ error: AllocatorError, bytes: Int = 0, of group: MemoryGroup? = nil, cacheName: String = ""
+  ) {
     switch error {
-    case .outOfMemory: self = .outOfMemory(group: group?.path ?? "/", bytes: bytes)
+    case .outOfMemory: self = .outOfMemory(group: group, bytes: bytes)
     case .outOfAddressSpace(let bytes, let errno):
       self = .outOfAddressSpace(bytes: bytes, errno: errno.rawValue)
     case .invalidSetting(let setting, let value):
@@ -96,11 +116,13 @@ extension SlabError {
     case .restartableSequencesUnavailable: self = .restartableSequencesUnavailable
     case .unknownPerCPUMode: self = .unknownPerCPUMode
     case .groupLimit(let refusing):
-      self = .limitReached(
-        group: refusing.path, bytes: bytes,
-        maxBytes: refusing.pointee.max.load(ordering: .relaxed))
-    case .groupOffline: self = .groupOffline(group: group?.path ?? "/")
+      let refusing = group!.selfOrAncestor(refusing.group)
+      self = .limitReached(group: refusing, bytes: bytes, maxBytes: refusing.max ?? .max)
+    case .groupOffline: self = .groupOffline(group: group!)
     case .groupHasChildren: self = .groupHasChildren
+    case .groupShared: self = .groupShared
+    // A group is made what it is before any other code has it.
+    case .groupInUse: fatalError("a new group is in use")
     case .rootGroup: self = .rootGroup
     case .groupTooDeep: self = .groupTooDeep
     case .cacheBusy(let objects): self = .cacheBusy(objects: objects)
@@ -126,9 +148,9 @@ extension SlabError: CustomStringConvertible {
     case .outOfMemory(let group, let bytes):
       bytes == 0
         ? "no memory for descriptors: the system refused, or the reserved addresses are used up"
-        : "group \(group): no memory for \(bytes) bytes: the system refused, or the reserved addresses are used up"
+        : "group \(group?.path ?? "/"): no memory for \(bytes) bytes: the system refused, or the reserved addresses are used up"
     case .outOfAddressSpace(let bytes, let errno):
-      "no addresses: \(bytes) bytes were refused (errno \(errno)): the limit on address space (ulimit -v) is too low"
+      "no addresses (errno \(errno)): an allocator needs \(bytes) bytes of them at least, and the limit on address space (ulimit -v) leaves fewer"
     case .invalidSetting(let name, let value):
       name == "addressSpaceBytes"
         ? "\(name) is \(value): it is above 0" : "\(name) is \(value): it is 1 to 8"
@@ -142,6 +164,7 @@ extension SlabError: CustomStringConvertible {
       "group \(group): no room for \(bytes) bytes within the limit of \(maxBytes) bytes"
     case .groupOffline(let group): "group \(group) is offline"
     case .groupHasChildren: "the group has child groups that are online"
+    case .groupShared: "objects of the group are among those of others in shared slabs"
     case .rootGroup: "not possible for the root group"
     case .groupTooDeep: "groups can be \(Group.deepest) levels deep"
     case .cacheBusy(let objects): "the cache has \(objects) live objects"
@@ -151,8 +174,8 @@ extension SlabError: CustomStringConvertible {
     case .groupNameInUse: "the parent has an online child of this name"
     case .nameInUse(let name): "a cache named \(name) exists"
     case .invalidObjectSize: "an object has 1 to 32768 bytes"
-    case .invalidAlignment: "an alignment is a power of two up to 4096"
-    case .invalidOptions: "options that exclude each other, or that there are not"
+    case .invalidAlignment: "an alignment is a power of two up to 4096, of a buffer up to 1 GiB"
+    case .invalidOptions: "conflicting or unknown options"
     case .invalidCapacity: "a buffer has 0 bytes or more"
     case .allocationTooLarge(let bytes):
       "a block of \(bytes) bytes; the largest has \(MemoryGroup.largestAllocation)"

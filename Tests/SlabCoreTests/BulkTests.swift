@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many objects at once: all of them or none.
 
 import SlabPlatform

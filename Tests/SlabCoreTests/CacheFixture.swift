@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tests of caches look at and do again and again.
 
 import SlabPlatform
@@ -23,9 +24,22 @@ extension Pointer where Pointee == Cache {
       inUse: Int(pointee.objectsInUse), total: Int(pointee.objectsTotal), units: Int(pointee.units))
   }
 
-  var sheafWord: SheafWord { words.pointee.load(mode: pointee.allocator.pointee.region.mode) }
+  var sheafWord: SheafWord { words.pointee.load(mode: pointee.allocator.region.pointee.mode) }
   var hasSheaf: Bool { !sheafWord.isClosed }
-  var sheafObjects: Int { objectsInSheaf }
+  /// Full sheaves in the barn, and how many may be.
+  var barnFigures: (full: Int, most: Int) {
+    (Int(pointee.barn?.pointee.fullCount ?? 0), Int(pointee.barn?.pointee.most ?? 0))
+  }
+
+  var sheafObjects: Int {
+    let lock = pointee.lock.lock()
+    return objectsInSheaf(under: lock)
+  }
+  /// Open or resting.
+  var sheaf: SheafWord {
+    let lock = pointee.lock.lock()
+    return sheaf(under: lock)
+  }
 
   /// Objects that are in use on each slab of the partial list, from its front.
   var partialSlabs: [Int] {
@@ -59,6 +73,11 @@ extension Pointer where Pointee == RootCache {
   var objectsPerSlab: Int { geometry.objectCount(order: geometry.fullOrder) }
 }
 
+extension Slab {
+  /// Bits behind the fields of the larger descriptor.
+  static var mostPlaces: Int { (wideDescriptorBytes - 40) * 8 }
+}
+
 extension Pointer where Pointee == Group {
   var currentBytes: Int { pointee.current.load(ordering: .relaxed) }
   var peakBytes: Int { pointee.peak.load(ordering: .relaxed) }
@@ -67,7 +86,7 @@ extension Pointer where Pointee == Group {
 extension Allocator {
   /// A cache without a constructor, whose type alone would make the call an unsafe one.
   func makePlainCache(
-    _ name: String, size: Int, alignment: Int = 0, options: CacheOptions = []
+    _ name: String, size: Int, alignment: Int = 0, options: SlabCacheOptions = []
   ) throws(AllocatorError) -> Pointer<RootCache> {
     try unsafe makeCache(name, size: size, alignment: alignment, options: options)
   }
@@ -86,8 +105,6 @@ extension Allocator {
   }
 
   func freeAll(_ objects: [UInt]) { for object in objects { free(object) } }
-
-  var pages: Pointer<PageAllocator> { Pointer<PageAllocator>(of: &state.pointee.pages) }
 
   /// Takes every free page of the committed heap, so that the next run needs a system call.
   func takeFreePages() -> [Run] {
@@ -109,6 +126,19 @@ extension Allocator {
   /// Destroys a cache and waits until it is gone.
   func destroyAndWait(_ root: Pointer<RootCache>) throws(AllocatorError) {
     try destroy(root)
-    waitUntilDrained()
+    waitUntilIdle()
+  }
+}
+
+/// Allocates and frees more than a sheaf holds, in a root or in a group, until the barn has room for what the sheaf has
+/// not. Afterwards everything is free. By a thread that stays on its CPU.
+func fillBarn(
+  of root: Pointer<RootCache>, _ allocator: Allocator, in group: Pointer<Group>? = nil,
+  objects count: Int = 1000, rounds: Int = 60
+) throws(AllocatorError) {
+  for _ in 0..<rounds {
+    var objects: [UInt] = []
+    for _ in 0..<count { objects.append(try allocator.allocate(from: root, in: group)) }
+    allocator.freeAll(objects)
   }
 }

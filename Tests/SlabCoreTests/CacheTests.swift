@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Objects of every kind of size: apart, aligned, kept by their owners, constructed once.
 
 import SlabPlatform
@@ -104,7 +105,7 @@ private let constructed = Atomic<Int>(0)
       // An object comes back as it was freed, through the sheaf and through the slab.
       allocator.freeAll(objects)
       let again = try allocator.allocate(objects.count, from: root)
-      // Sheaves of other CPUs may keep some back, and slots that were never used come instead.
+      // Sheaves of other CPUs may keep some back, and places that were never used come instead.
       let used = Set(objects)
       #expect(again.contains { used.contains($0) })
       for object in again {
@@ -141,10 +142,10 @@ private let constructed = Atomic<Int>(0)
       #expect(caches[2]?.pointee.group == group)
       #expect(allocator.cache(of: objects[0] + 99) == first.cache)
       #expect(allocator.cache(of: 8) == nil)
-      allocator.free(objects[0], to: first)
-      allocator.free(objects[1], to: second)
+      SharedHeap.free(objects[0], to: first)
+      SharedHeap.free(objects[1], to: second)
       // A child's object is an object of its root.
-      allocator.free(objects[2], to: first)
+      SharedHeap.free(objects[2], to: first)
       allocator.release(group)
       try allocator.destroy(first)
       try allocator.destroy(second)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sheaves that are taken back from caches which nobody uses, when there is no place for more.
 
 import SlabPlatform
@@ -96,7 +97,7 @@ import Testing
       default:
         // The group ends: its batch has the fence for what is closed already.
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         #expect(child.figures.inUse == 10)
         #expect(child.sheafObjects == 0)
       }
@@ -115,7 +116,7 @@ import Testing
       let cold = try warmCache("cold", of: allocator)
       var blocks: [(UInt, Int)] = []
       for index in (0..<PerCPURegion.sheafClassCount).reversed() {
-        while let first = allocator.state.region.allocateSheaf(ofClass: index) {
+        while let first = allocator.region.allocateSheaf(ofClass: index) {
           blocks.append((first, index))
         }
       }
@@ -132,21 +133,13 @@ import Testing
       #expect(!cold.cache.hasSheaf)
       // No larger block: its sheaf stays at work, though it is too small.
       for _ in 0..<10 { allocator.freeAll(try allocator.allocate(200, from: hot)) }
-      #expect(hot.cache.sheafUnderLock.capacity == PerCPURegion.sheafCapacity(ofClass: 0))
-      for (first, index) in blocks { allocator.state.region.freeSheaf(first, ofClass: index) }
+      #expect(hot.cache.sheaf.capacity == PerCPURegion.sheafCapacity(ofClass: 0))
+      for (first, index) in blocks { allocator.region.freeSheaf(first, ofClass: index) }
       // Where its own class has none, a larger one serves.
       for _ in 0..<10 { allocator.freeAll(try allocator.allocate(200, from: hot)) }
-      #expect(hot.cache.sheafUnderLock.capacity > PerCPURegion.sheafCapacity(ofClass: 0))
+      #expect(hot.cache.sheaf.capacity > PerCPURegion.sheafCapacity(ofClass: 0))
       for root in [hot, cold] { try allocator.destroy(root) }
     }
-  }
-
-  private func eventually(_ condition: () -> Bool) -> Bool {
-    let deadline = SystemCall.monotonicNanoseconds + 20_000_000_000
-    while SystemCall.monotonicNanoseconds < deadline {
-      if condition() { return true }
-    }
-    return false
   }
 
   /// Threads use caches whose sheaves are closed all the while.
@@ -189,11 +182,11 @@ import Testing
 }
 
 extension Allocator {
-  /// A worker's look, as if somebody had found no place. Not beside another one.
+  /// A worker's look, as if a cache had found no place. Not beside another one.
   fileprivate func look() {
-    state.pointee.coldSheaves.isWanted.store(true, ordering: .relaxed)
-    while state.pointee.coldSheaves.isWanted.load(ordering: .relaxed) {
-      _ = state.takeBackColdSheaves()
+    coldSheaves.pointee.isWanted.store(true, ordering: .relaxed)
+    while coldSheaves.pointee.isWanted.load(ordering: .relaxed) {
+      _ = takeBackColdSheaves()
     }
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Settings outside their bounds are errors that say which, and nothing is left of the attempt.
 
 import SlabPlatform
@@ -37,14 +38,31 @@ import Testing
     }
   }
 
+  /// Whichever part is refused, the error says what is needed in all.
   @Test func refusedAddressesAreNamed() async {
     await #expect(processExitsWith: .success) {
-      FaultInjection.failCall(1, of: .reserve, with: .noMemory, repeating: true)
-      #expect(
-        throws: AllocatorError.outOfAddressSpace(
-          bytes: PerCPURegion.fewestBytes, errno: .noMemory)
-      ) { try Allocator() }
-      _ = FaultInjection.end()
+      var sizes: [Int] = []
+      // The CPU layer, the heap, four tables.
+      for part in 1...6 {
+        FaultInjection.failCall(part, of: .reserve, with: .noMemory, repeating: true)
+        do throws(AllocatorError) {
+          _ = try Allocator()
+          Issue.record("part \(part) was not refused")
+        } catch {
+          guard case .outOfAddressSpace(let bytes, .noMemory) = error else {
+            Issue.record("\(error)")
+            continue
+          }
+          sizes.append(bytes)
+        }
+        #expect(FaultInjection.end() >= 1)
+      }
+      let rest = sizes[0] - PerCPURegion.fewestBytes
+      // The page map, the heap, and what aligns it.
+      #expect(rest > 16 << 20 && rest < 32 << 20)
+      let region = try PerCPURegion(mode: PerCPUMode.choose().mode)
+      #expect(sizes.dropFirst().allSatisfy { $0 == region.reservedBytes + rest })
+      region.unmap()
     }
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each broken contract ends the process with SIGABRT and its one line, in debug and in release.
 
 import Glibc
@@ -10,28 +11,33 @@ import Testing
 
 enum BrokenContract: String, CaseIterable, Codable, Sendable {
   case doubleFreeAtTheSheafsTop, doubleFreeThroughTheSlab, doubleFreeInAColdCache
-  case doubleFreeInTheSheafFoundAtDrain
+  case doubleFreeInTheSheafFoundAtFlush, doubleFreeInTheBarnFoundAtFlush
   case mallocMemory, addressZero, addressOne, lastAddress, freePageOfTheHeap, notCommittedYet
   case unmappedSlab, unmappedSlabsLastUnit, pageMapItself, ownDescriptor
   case interiorPointer, interiorPointerOfALargeSlab, behindTheLastObject
   case insideALargeBlock, farInsideALargeBlock
+  case insideABlock, farInsideABlock, blockFreedTwice, resizeInsideABlock
   case wrongCache, wrongCacheInBulk, foreignPointerInBulk, foreignPointerToACache
   case destroyOfAnInternalCache, oneReleaseTooMany, releaseOfTheRootGroup
   case releaseWithAChildOnline
   case deferredInteriorPointer, deferredAfterItsDiscard
+  case doubleFreeInASharedSlab, interiorPointerOfASharedSlab
 
   var line: String {
     switch self {
     case .doubleFreeAtTheSheafsTop, .doubleFreeThroughTheSlab, .doubleFreeInAColdCache,
-      .doubleFreeInTheSheafFoundAtDrain:
+      .doubleFreeInTheSheafFoundAtFlush, .doubleFreeInTheBarnFoundAtFlush,
+      .doubleFreeInASharedSlab:
       "slab: free: object is free already (double free)"
     case .mallocMemory, .addressZero, .addressOne, .lastAddress, .freePageOfTheHeap,
       .notCommittedYet, .unmappedSlab, .unmappedSlabsLastUnit, .pageMapItself, .ownDescriptor,
-      .foreignPointerInBulk, .foreignPointerToACache, .farInsideALargeBlock:
+      .foreignPointerInBulk, .foreignPointerToACache, .farInsideALargeBlock, .farInsideABlock,
+      .blockFreedTwice:
       "slab: free: not an object of this allocator"
     case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject,
-      .insideALargeBlock, .deferredInteriorPointer:
+      .insideALargeBlock, .insideABlock, .deferredInteriorPointer, .interiorPointerOfASharedSlab:
       "slab: free: not the start of an object"
+    case .resizeInsideABlock: "slab: resize: not the start of an object"
     case .wrongCache, .wrongCacheInBulk: "slab: free: object of another cache"
     case .destroyOfAnInternalCache: "slab: destroy: a cache of the core's own"
     case .oneReleaseTooMany: "slab: release: more handles than there were"
@@ -45,14 +51,15 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     let allocator = try Allocator()
     switch self {
     case .doubleFreeAtTheSheafsTop, .doubleFreeThroughTheSlab, .doubleFreeInAColdCache,
-      .doubleFreeInTheSheafFoundAtDrain:
+      .doubleFreeInTheSheafFoundAtFlush:
       try freeTwice(allocator)
+    case .doubleFreeInTheBarnFoundAtFlush: try freeTwiceThroughTheBarn(allocator)
     case .interiorPointer, .interiorPointerOfALargeSlab, .behindTheLastObject:
       try freeInside(allocator)
     case .wrongCache, .wrongCacheInBulk, .foreignPointerInBulk, .foreignPointerToACache:
       try freeToTheWrongPlace(allocator)
     case .destroyOfAnInternalCache:
-      try allocator.destroy(allocator.state.pointee.groups)
+      try allocator.destroy(allocator.groupsState.pointee.groups)
     case .oneReleaseTooMany:
       // Pinned by an object, so that the descriptor is there whatever the workers do.
       let root = try allocator.makePlainCache("cache", size: 64)
@@ -71,10 +78,35 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     case .farInsideALargeBlock:
       // Behind the first unit the page map says nothing of a run of one object.
       allocator.free(try allocator.allocate(bytes: 1 << 20, in: allocator.rootGroup) + 4096)
+    case .insideABlock, .farInsideABlock, .blockFreedTwice, .resizeInsideABlock:
+      try misuseBlock(of: allocator)
     case .deferredInteriorPointer, .deferredAfterItsDiscard: try deferBadly(allocator)
+    case .doubleFreeInASharedSlab, .interiorPointerOfASharedSlab: try freeBadly(allocator)
     default:
       try freeForeign(allocator)
     }
+  }
+
+  private func misuseBlock(of allocator: Allocator) throws {
+    let block = try allocator.allocate(bytes: 100_000, in: allocator.rootGroup)
+    switch self {
+    case .insideABlock: allocator.free(block + 16)
+    case .farInsideABlock: allocator.free(block + 4096)
+    case .resizeInsideABlock:
+      _ = try allocator.resize(block + 16, toBytes: 200_000, in: allocator.rootGroup)
+    default:
+      allocator.free(block)
+      allocator.free(block)
+    }
+  }
+
+  /// Others are allocated and freed in between: a shared slab knows it all the same.
+  private func freeBadly(_ allocator: Allocator) throws {
+    let group = try allocator.makeGroup("group", memory: .shared)
+    let objects = try (0..<100).map { _ in try allocator.allocate(bytes: 64, in: group) }
+    if self == .interiorPointerOfASharedSlab { return allocator.free(objects[0] + 8) }
+    for object in objects { allocator.free(object) }
+    allocator.free(objects[0])
   }
 
   private func deferBadly(_ allocator: Allocator) throws {
@@ -83,9 +115,21 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     let object = try allocator.allocate(from: root, in: group)
     if self == .deferredInteriorPointer { return allocator.freeAfterGracePeriod(object + 8) }
     try allocator.discard(group)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     allocator.freeAfterGracePeriod(object)
     allocator.barrier()
+  }
+
+  private func freeTwiceThroughTheBarn(_ allocator: Allocator) throws {
+    let root = try allocator.makePlainCache("cache", size: 64)
+    try onOneCPU {
+      try fillBarn(of: root, allocator)
+      // On top of the sheaf is another one.
+      let objects = try allocator.allocate(2, from: root)
+      let parked = unsafe root.cache.pointee.barn!.pointee.full!.objects(1)[0]
+      allocator.freeAll([objects[0], parked, objects[1]])
+      root.cache.shrink()
+    }
   }
 
   private func freeTwice(_ allocator: Allocator) throws {
@@ -97,10 +141,10 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       switch self {
       case .doubleFreeAtTheSheafsTop: break
       case .doubleFreeThroughTheSlab:
-        // Back in its slab by the drain of the sheaf, which is closed then.
+        // Back in its slab by the flush of the sheaf, which is closed then.
         allocator.free(objects[3])
         root.cache.shrink()
-      case .doubleFreeInTheSheafFoundAtDrain:
+      case .doubleFreeInTheSheafFoundAtFlush:
         allocator.freeAll([objects[3], objects[4], objects[3]])
         root.cache.shrink()
       default:
@@ -138,7 +182,7 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
       allocator.freeAll(objects)
       allocator.free(objects[3])
     case .pageMapItself: allocator.free(map.words.address)
-    default: allocator.free(allocator.state.address)
+    default: allocator.free(allocator.address)
     }
   }
 
@@ -161,10 +205,10 @@ enum BrokenContract: String, CaseIterable, Codable, Sendable {
     let object = try allocator.allocate(from: first, in: nil)
     let other = try allocator.allocate(from: second, in: nil)
     switch self {
-    case .wrongCache: allocator.free(object, to: second)
+    case .wrongCache: SharedHeap.free(object, to: second)
     case .wrongCacheInBulk: second.cache.freeBulk([other, object])
     case .foreignPointerInBulk: second.cache.freeBulk([other, 64])
-    default: allocator.free(64, to: first)
+    default: SharedHeap.free(64, to: first)
     }
   }
 }

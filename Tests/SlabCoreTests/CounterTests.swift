@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Counters at their edges, preset: what they count cannot be made that often in a test.
 
 import SlabPlatform
@@ -41,10 +42,10 @@ import Testing
       let objects = try (0..<3).map { _ in try allocator.allocate(from: root, in: group) }
       let cache = allocator.cache(of: objects[0])!
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       cache.pointee.slowOperations = .max - 1
       allocator.freeAll(objects)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesReleased == 1)
       try allocator.destroy(root)
     }
@@ -57,9 +58,9 @@ import Testing
     // Caches and groups are counted in 32 bits: each has a descriptor in the heap.
     #expect(128 << 30 / Cache.descriptorBytes < 1 << 32)
     #expect(128 << 30 / Group.descriptorBytes < 1 << 32)
-    // Slots of a table: of twice as many roots as there can be, rounded up.
+    // Cells of a table: of twice as many roots as there can be, rounded up.
     #expect(IDTable.mostRoots * 4 < 1 << 32)
-    #expect(Slab.slotsOfWideDescriptor < 1 << 16)
+    #expect(Slab.mostPlaces < 1 << 16)
   }
 
   /// Sums over the CPUs wrap on each CPU, and are right in all.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Making and destroying root caches: what is refused, with which error, and that nothing changes.
 
 import SlabPlatform
@@ -85,15 +86,15 @@ import Testing
       }
       try allocator.destroy(first)
       try allocator.destroy(second)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 29)
     }
   }
 
   @Test func thereIsALimitOfRoots() throws {
     try withAllocator { allocator in
-      let internalRoots = allocator.state.pointee.registry.rootCount
-      #expect(internalRoots == 16)
+      let internalRoots = allocator.cachesState.pointee.rootCount
+      #expect(internalRoots == 18)
       let limit = IDTable.mostRoots
       let refusal = AllocatorError.tooManyCaches(limit: limit)
       #expect(limit >= 65_536)
@@ -111,23 +112,24 @@ import Testing
       #expect(throws: refusal) { _ = try allocator.makePlainCache("more", size: 8) }
       for root in roots where root != roots[20] { try allocator.destroy(root) }
       try allocator.destroy(again)
-      allocator.waitUntilDrained()
-      #expect(allocator.state.pointee.registry.rootCount == internalRoots)
+      allocator.waitUntilIdle()
+      #expect(allocator.cachesState.pointee.rootCount == internalRoots)
     }
   }
 
-  /// Roots that were destroyed a moment ago have their indices still: whoever needs one waits for the workers,
+  /// Roots that were destroyed a moment ago have their indices still: a thread that needs one waits for the workers,
   /// or does their work.
-  @Test(arguments: [CacheOptions(), .typeSafe]) func indicesOnTheirWayBack(
-    options: CacheOptions
+  @Test(arguments: [SlabCacheOptions(), .typeSafe]) func indicesOnTheirWayBack(
+    options: SlabCacheOptions
   ) throws {
     try withAllocator { allocator in
       allocator.takeRootIndices(but: 3)
       let roots = try (0..<3).map {
         try allocator.makePlainCache("\($0)", size: 64, options: options)
       }
+      HeldLocks.beginFork()
       for index in 0..<Workers.most {
-        allocator.state.pointee.lifecycle.workers.busy[index].lock()
+        unsafe allocator.lifecycle.pointee.workers.busy[index].lock().leaveLocked()
       }
       for root in roots {
         allocator.free(try allocator.allocate(from: root, in: nil))
@@ -143,7 +145,7 @@ import Testing
       // Not before it waits for them, or has been refused.
       maker.waitUntilAsleepOrOver()
       for index in 0..<Workers.most {
-        allocator.state.pointee.lifecycle.workers.busy[index].unlock()
+        unsafe allocator.lifecycle.pointee.workers.busy[index].alreadyHeld().unlock()
       }
       maker.thread.join()
     }
@@ -176,14 +178,14 @@ import Testing
         }
       }
       #expect(group.likelyChild(of: roots[count - 1]).pointee.group == group)
-      // One in the middle goes, and its slot is used again.
+      // One in the middle goes, and its cell is used again.
       try allocator.destroyAndWait(roots[1000])
       let again = try allocator.makePlainCache("again", size: 64)
-      #expect(again.pointee.index == 1000 + 16)
+      #expect(again.pointee.index == 1000 + 18)
       allocator.free(try allocator.allocate(from: again, in: group))
       let used = allocator.statistics.usedBytes
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.usedBytes <= used - 128 << 10)
       for root in roots where root != roots[1000] { try allocator.destroy(root) }
       try allocator.destroy(again)
@@ -194,11 +196,11 @@ import Testing
 extension Allocator {
   /// Takes the indices of roots, but for the last ones, as caches would that are made and never end.
   fileprivate func takeRootIndices(but left: Int) {
-    state.pointee.registry.lock.lock()
-    defer { state.pointee.registry.lock.unlock() }
-    let count = state.pointee.registry.rootCount
-    for _ in count..<state.pointee.registry.rootIndices.limit - left {
-      #expect(state.pointee.registry.rootIndices.take() != nil)
+    let registry = lockRegistry()
+    let count = cachesState.pointee.rootCount
+    for _ in count..<cachesState.pointee.tables.indices.limit - left {
+      #expect(cachesState.pointee.tables.indices.take() != nil)
     }
+    registry.unlock()
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The slow path without sheaves: partial lists, min_partial, shrink.
 
 import SlabPlatform

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The n-th system call fails, n = 1, 2, 3 … until the operation succeeds: a proper error or success
 // each time, every structure whole afterwards, and nothing lost.
 
@@ -80,7 +81,7 @@ private final class Scene {
 
   /// The first slab of descriptors is there from the start.
   private func useUpGroupDescriptors() throws {
-    let cache = allocator.state.pointee.groups.cache
+    let cache = allocator.groupsState.pointee.groups.cache
     while cache.figures.inUse < cache.figures.total || cache.sheafObjects > 0 {
       groups.append(try allocator.makeGroup(""))
     }
@@ -91,7 +92,7 @@ private final class Scene {
     let order = roots[0].geometry.fullOrder
     let run = try #require(allocator.pages.allocate(order: order, for: .nobody))
     runs = allocator.takeFreePages()
-    let cache = allocator.state.pointee.slabs.cache
+    let cache = allocator.cachesState.pointee.slabs.cache
     while cache.figures.inUse < cache.figures.total || cache.sheafObjects > 0 {
       descriptors.append(try cache.allocate())
     }
@@ -131,12 +132,12 @@ private final class Scene {
       case .newSlab, .openSheaf: try allocate(1)
       case .growTable: objects.append(try allocate(from: roots[6]))
       case .offline, .offlineInUse:
-        try allocator.offline(groups[0])
-        allocator.waitUntilDrained()
+        try allocator.close(groups[0])
+        allocator.waitUntilIdle()
       case .destroy:
         let root = roots.removeLast()
         try allocator.destroy(root)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
       case .trim: allocator.trim()
       }
     } catch {
@@ -153,7 +154,7 @@ private final class Scene {
     for group in groups { allocator.release(group) }
     for root in roots { try allocator.destroy(root) }
     for user in users { try allocator.destroy(user) }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     expectWhole(allocator)
     allocator.trim()
     let left = allocator.statistics
@@ -161,7 +162,7 @@ private final class Scene {
     #expect(left.childCachesCreated == left.childCachesReleased)
     #expect(left.rootCachesCreated == left.rootCachesReleased)
     #expect(left.chargedBytes == 0)
-    let kept = allocator.state.pointee.rootCaches.cache.figures.units * UnitMap.unitBytes
+    let kept = allocator.cachesState.pointee.rootCaches.cache.figures.units * UnitMap.unitBytes
     allocator.unmapEverything()
     return left.usedBytes - kept
   }
@@ -181,7 +182,7 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
       #expect(undisturbed.error == nil)
       let used = try undisturbed.end()
 
-      let calls = repeating ? operation.repeatable : .all
+      let calls = repeating ? operation.repeatable : .failing
       let failed = try failEachCall(of: calls, repeating: repeating) {
         try Scene(operation)
       } operate: { scene in
@@ -212,7 +213,7 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
   @Test(arguments: [false, true]) func makingAnAllocator(_ repeating: Bool) async {
     await #expect(processExitsWith: .success) { [repeating] in
       try Allocator().unmapEverything()
-      let calls = SystemCallSet.all.subtracting(.unmap)
+      let calls = SystemCallSet.failing.subtracting(.unmap)
       var mapped = mappedBytes()
       var errors = 0
       let failed = try failEachCall(of: calls, repeating: repeating) {
@@ -236,7 +237,7 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
           allocator.free(object)
           allocator.release(group)
           try allocator.destroy(root)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           expectWhole(allocator)
           allocator.unmapEverything()
         }
@@ -305,14 +306,14 @@ private func isOutOfAddressSpace(_ error: AllocatorError) -> Bool {
         allocator.freeAll(objects)
         // No worker: this thread is to do the batch.
         FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
-        try allocator.offline(group)
+        try allocator.close(group)
         #expect(FaultInjection.end() >= 1)
         FaultInjection.failCall(1, of: .membarrier, with: .noMemory)
-        #expect(!allocator.state.runFenceBatch())
+        #expect(!allocator.runFenceBatch())
         #expect(FaultInjection.end() == 1)
         #expect(allocator.statistics.fences == 0)
         #expect(group.currentBytes > 0)
-        #expect(allocator.state.runFenceBatch())
+        #expect(allocator.runFenceBatch())
         #expect(allocator.statistics.fences == 1)
         #expect(group.currentBytes == 0)
         allocator.release(group)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sizes, alignments and orders, against the rules of mm/slub.c and against figures of real kernels.
 
 import SlabTestSupport
@@ -40,23 +41,23 @@ import Testing
   @Test(arguments: [1, 2, 3, 8, 64, 1024]) func ordersByTheReference(_ processors: Int) {
     var fls = 0
     while processors >> fls != 0 { fls += 1 }
-    for slot in stride(from: 8, through: 32784, by: 8) {
-      let made = geometry(slot, processors: processors)
+    for place in stride(from: 8, through: 32784, by: 8) {
+      let made = geometry(place, processors: processors)
       var wanted: Int?
-      search: for objects in (1...max(1, min(4 * (fls + 1), 32768 / slot))).reversed()
+      search: for objects in (1...max(1, min(4 * (fls + 1), 32768 / place))).reversed()
       where objects > 1 {
         for fraction in [16, 8, 4] {
-          for order in 0...3 where 4096 << order >= objects * slot {
-            if (4096 << order) % slot * fraction <= 4096 << order {
+          for order in 0...3 where 4096 << order >= objects * place {
+            if (4096 << order) % place * fraction <= 4096 << order {
               wanted = order
               break search
             }
           }
         }
       }
-      let alone = (0...4).first { 4096 << $0 >= slot }!
-      if made.slotBytes != slot || made.fullOrder - UnitMap.pageOrder != wanted ?? alone {
-        Issue.record("\(slot) bytes: order \(made.fullOrder), reference \(wanted ?? alone)")
+      let alone = (0...4).first { 4096 << $0 >= place }!
+      if made.placeBytes != place || made.fullOrder - UnitMap.pageOrder != wanted ?? alone {
+        Issue.record("\(place) bytes: order \(made.fullOrder), reference \(wanted ?? alone)")
       }
     }
   }
@@ -66,10 +67,10 @@ import Testing
       for shift in -1...12 {
         let alignment = shift < 0 ? 0 : 1 << shift
         let made = geometry(size, alignment: alignment)
-        #expect(made.alignment == max(8, alignment))
-        #expect(made.slotBytes % made.alignment == 0)
-        #expect((size..<size + made.alignment).contains(made.slotBytes))
-        #expect(1024 << made.firstOrder >= made.alignment)
+        let actual = max(8, alignment)
+        #expect(made.placeBytes % actual == 0)
+        #expect((size..<size + actual).contains(made.placeBytes))
+        #expect(1024 << made.firstOrder >= actual)
       }
     }
   }
@@ -79,21 +80,22 @@ import Testing
     (1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (32, 32), (33, 64), (64, 64), (65, 64), (200, 64),
   ])
   func cacheLines(_ size: Int, _ alignment: Int) {
-    #expect(geometry(size, cacheAligned: true).alignment == alignment)
-    #expect(geometry(size, alignment: 128, cacheAligned: true).alignment == 128)
+    func rounded(_ multiple: Int) -> Int { (size + multiple - 1) / multiple * multiple }
+    #expect(geometry(size, cacheAligned: true).placeBytes == rounded(alignment))
+    #expect(geometry(size, alignment: 128, cacheAligned: true).placeBytes == rounded(128))
   }
 
   /// The first slab of a child: the smallest that holds an object, keeps the alignment and wastes
   /// at most a quarter.
   @Test func firstOrders() {
-    for slot in stride(from: 8, through: 32784, by: 8) {
-      let made = geometry(slot)
+    for place in stride(from: 8, through: 32784, by: 8) {
+      let made = geometry(place)
       let wanted =
         (0..<made.fullOrder).first { order in
           let bytes = 1024 << order
-          return bytes >= slot && bytes % slot * 4 <= bytes
+          return bytes >= place && bytes % place * 4 <= bytes
         } ?? made.fullOrder
-      if made.firstOrder != wanted { Issue.record("\(slot) bytes: \(made.firstOrder)") }
+      if made.firstOrder != wanted { Issue.record("\(place) bytes: \(made.firstOrder)") }
     }
     #expect(geometry(8).firstOrder == 0)
     #expect(geometry(192).firstOrder == 0)
@@ -123,22 +125,22 @@ import Testing
     }
   }
 
-  /// From an offset to its slot by one multiplication. The product grows with the offset, so if the
-  /// first and the last byte of every slot are right, every byte in between is.
+  /// From an offset to its place by one multiplication. The product grows with the offset, so if the
+  /// first and the last byte of every place are right, every byte in between is.
   @Test func reciprocalsAreExact() {
-    for slotBytes in stride(from: 8, through: 32784, by: 8) {
-      let reciprocal = UInt64(geometry(slotBytes).reciprocal)
+    for placeBytes in stride(from: 8, through: 32784, by: 8) {
+      let reciprocal = UInt64(geometry(placeBytes).reciprocal)
       var wrong = 0
       var offset = 0
-      var slot: UInt64 = 0
+      var place: UInt64 = 0
       while offset < 64 << 10 {
-        let last = min(offset + slotBytes, 64 << 10) - 1
-        if (UInt64(offset) * reciprocal) >> 32 != slot { wrong += 1 }
-        if (UInt64(last) * reciprocal) >> 32 != slot { wrong += 1 }
-        offset += slotBytes
-        slot += 1
+        let last = min(offset + placeBytes, 64 << 10) - 1
+        if (UInt64(offset) * reciprocal) >> 32 != place { wrong += 1 }
+        if (UInt64(last) * reciprocal) >> 32 != place { wrong += 1 }
+        offset += placeBytes
+        place += 1
       }
-      if wrong > 0 { Issue.record("\(slotBytes) bytes: \(wrong) wrong") }
+      if wrong > 0 { Issue.record("\(placeBytes) bytes: \(wrong) wrong") }
     }
   }
 
@@ -147,7 +149,7 @@ import Testing
       for processors in [1, 2, 64, 4096] {
         let made = geometry(size, processors: processors)
         let objects = made.objectCount(order: made.fullOrder)
-        if objects > Slab.slotsOfWideDescriptor || objects < 1 {
+        if objects > Slab.mostPlaces || objects < 1 {
           Issue.record("\(size) bytes, \(processors) CPUs: \(objects) objects")
         }
         if UnitMap.unitBytes << made.fullOrder > 64 << 10 { Issue.record("\(size): a large slab") }

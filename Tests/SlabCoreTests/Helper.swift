@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread that does something for a test which the test has to wait for, and that may have to wait itself.
 
+import SlabPlatform
 import SlabTestSupport
 import Synchronization
 
@@ -27,4 +29,14 @@ final class Helper: Sendable {
       if progress.isOver.load(ordering: .acquiring) || id != 0 && isAsleep(threadID: id) { return }
     }
   }
+}
+
+/// Whether something becomes true within 20 s.
+func eventually(_ condition: () -> Bool) -> Bool {
+  let deadline = SystemCall.monotonicNanoseconds + 20_000_000_000
+  while SystemCall.monotonicNanoseconds < deadline {
+    if condition() { return true }
+    Threads.yield()
+  }
+  return false
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel is told to make no huge pages of the allocator's memory.
 
 import Foundation
@@ -32,9 +33,9 @@ import Testing
     try withAllocator { allocator in
       let group = try allocator.makeGroup("tenant")
       let object = try allocator.allocate(bytes: 64 << 10, in: group)
-      let map = allocator.state.pointee.pages.map
+      let map = allocator.pages.pointee.map
       let areas = [
-        object, object + 2 << 30, map.words.address, allocator.state.pointee.region.base,
+        object, object + 2 << 30, map.words.address, allocator.region.pointee.base,
       ]
       for area in areas {
         let flags = try flags(ofMappingAt: area)

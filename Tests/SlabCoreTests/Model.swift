@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A model of an allocator: plain dictionaries of what lives and whose it is, run beside the real
 // one. Whatever the two disagree about is recorded as an issue.
 
@@ -65,7 +66,7 @@ struct Model {
     case 84..<87: shrink()
     case 87..<90: try changeSettings()
     case 90..<93: try makeGroup()
-    case 93..<95: try offline()
+    case 93..<95: if let number = anyHeld() { close(number) }
     case 95..<96: release()
     case 96..<97: try makeRoot()
     case 97..<98: try destroyRoot()
@@ -103,7 +104,7 @@ struct Model {
     guard let object = addresses.randomElement(using: &random) else { return }
     let (root, isPlain) = (roots[live[object]!.root]!.root, Bool.random(using: &random))
     died(object)
-    if isPlain { allocator.free(object) } else { allocator.free(object, to: root) }
+    if isPlain { allocator.free(object) } else { SharedHeap.free(object, to: root) }
   }
 
   /// All objects of one cache, or a part of them, at once.
@@ -142,17 +143,29 @@ struct Model {
     tenants[names] = Tenant(group: group, parent: parent, max: max, endings: endings)
   }
 
-  private mutating func offline() throws {
-    guard let number = anyHeld() else { return }
-    let tenant = tenants[number]!
-    let hasChildren = tenants.values.contains { $0.parent == number && $0.isOnline }
+  private mutating func close(_ number: Int) {
     do throws(AllocatorError) {
-      try allocator.offline(tenant.group)
-      #expect(tenant.isOnline && !hasChildren)
-      tenants[number]!.isOnline = false
+      try allocator.close(tenants[number]!.group)
+      #expect(tenants[number]!.isOnline)
     } catch {
-      #expect(error == (tenant.isOnline ? .groupHasChildren : .groupOffline))
-      #expect(!tenant.isOnline || hasChildren)
+      #expect(error == .groupOffline && !tenants[number]!.isOnline)
+    }
+    takeOffline(number)
+  }
+
+  private mutating func discard(_ number: Int) throws {
+    let objects = addresses.filter { path(of: live[$0]!.group).contains(number) }
+    for object in objects { died(object) }
+    objectsDiscarded += objects.count
+    try allocator.discard(tenants[number]!.group)
+    // Else `destroy` of a busy root counts objects that are still to go.
+    allocator.waitUntilIdle()
+    takeOffline(number)
+  }
+
+  private mutating func takeOffline(_ number: Int) {
+    for other in tenants.keys where path(of: other).contains(number) {
+      tenants[other]!.isOnline = false
     }
   }
 
@@ -162,24 +175,7 @@ struct Model {
     guard let number = path(of: sample).randomElement(using: &random) ?? anyHeld(),
       tenants[number]!.isHeld
     else { return }
-    let group = tenants[number]!.group
-    let subtree = tenants.keys.filter { path(of: $0).contains(number) }
-    if Bool.random(using: &random) {
-      do throws(AllocatorError) {
-        try allocator.close(group)
-        #expect(tenants[number]!.isOnline)
-      } catch {
-        #expect(error == .groupOffline && !tenants[number]!.isOnline)
-      }
-    } else {
-      let objects = addresses.filter { path(of: live[$0]!.group).contains(number) }
-      for object in objects { died(object) }
-      objectsDiscarded += objects.count
-      try allocator.discard(group)
-      // Else `destroy` of a busy root counts objects that are still to go.
-      allocator.waitUntilDrained()
-    }
-    for other in subtree { tenants[other]!.isOnline = false }
+    if Bool.random(using: &random) { close(number) } else { try discard(number) }
   }
 
   private mutating func release() {
@@ -304,7 +300,7 @@ struct Model {
     case .groupLimit(let refusing):
       limitsMet += 1
       var number: Int? = owner
-      while let current = number, tenants[current]!.group != refusing {
+      while let current = number, tenants[current]!.group != refusing.group {
         number = tenants[current]!.parent
       }
       #expect(number != nil)
@@ -318,7 +314,7 @@ struct Model {
 
   /// Compares everything. Waits for the workers, since the invariants are those of a quiet state.
   func check() throws {
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     expectWhole(allocator)
     for (object, known) in live {
       let cache = try #require(allocator.cache(of: object))

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every sequence of operations on a heap of eight pages, against a model of a bit per page.
 //
 // States that were met before are not entered again: what can follow from them has been tried. So
@@ -12,7 +13,7 @@ import Testing
 @Suite(.inTurn) struct PageExhaustiveTests {
   @Test func eightPages() throws {
     try withPages(chunks: 1) { fixture in
-      // All of the chunk but its last eight pages is somebody else's.
+      // All of the chunk but its last eight pages is another user's.
       for order in (5..<12).reversed() { try #require(fixture.allocate(order: order) != nil) }
       var walk = Walk(fixture: fixture)
       walk.run(depth: 12)

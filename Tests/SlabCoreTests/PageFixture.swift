@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page allocator of a test's own, over a reservation of a few MiB.
 
 import SlabPlatform
@@ -15,7 +16,7 @@ struct PageFixture {
   static let chunkBytes = 4 << 20
   static let chunkUnits = 1 << PageAllocator.largestOrder
 
-  init(chunks: Int, freeBytesToKeep: Int = 0) throws {
+  init(chunks: Int, freeBytesToKeep: Int = 0, hasRounds: Bool = false) throws {
     let heapBytes = chunks * Self.chunkBytes
     let mapBytes = heapBytes / UnitMap.unitBytes * 8
     bytes = heapBytes + mapBytes + Self.chunkBytes
@@ -25,7 +26,8 @@ struct PageFixture {
       words: Words(at: heap - UInt(mapBytes)), heapBase: heap,
       unitLimit: heapBytes / UnitMap.unitBytes)
     let memory = UnsafeMutablePointer<PageAllocator>.allocate(capacity: 1)
-    unsafe memory.initialize(to: PageAllocator(map: map, freeBytesToKeep: freeBytesToKeep))
+    unsafe memory.initialize(
+      to: PageAllocator(map: map, freeBytesToKeep: freeBytesToKeep, hasRounds: hasRounds))
     pages = unsafe Pointer(memory)
   }
 
@@ -36,11 +38,23 @@ struct PageFixture {
 
   var map: UnitMap { pages.pointee.map }
 
-  func allocate(order: Int) -> Int? { pages.allocate(order: order, for: .rootGroup)?.unit }
+  /// From the runs as they are.
+  func allocate(order: Int) -> Int? {
+    let lock = pages.pointee.lock.lock()
+    return pages.pointee.allocate(order: order, for: .rootGroup, under: lock)?.unit
+  }
+  /// As the core does: what is dirty goes back before a refusal.
+  func allocateOrGiveBack(order: Int) -> Int? {
+    pages.allocate(order: order, for: .rootGroup)?.unit
+  }
   func free(_ unit: Int, order: Int) { pages.free(Run(unit: unit, order: order), of: .rootGroup) }
   func giveBack(keeping: Int) { pages.giveBack(keeping: keeping) }
 
   var hasExcess: Bool { pages.pointee.hasExcess.load(ordering: .relaxed) }
+  var wantsRound: Bool { pages.pointee.rounds.isWanted.load(ordering: .relaxed) }
+  func endRound() { pages.endRound() }
+  /// As a worker does.
+  func giveBackExcess() { pages.giveBack() }
   func clearExcess() { pages.pointee.hasExcess.store(false, ordering: .relaxed) }
 
   /// The figures that must add up, for comparisons.
@@ -72,9 +86,11 @@ struct PageFixture {
 }
 
 func withPages(
-  chunks: Int, freeBytesToKeep: Int = 0, _ body: (PageFixture) throws -> Void
+  chunks: Int, freeBytesToKeep: Int = 0, hasRounds: Bool = false,
+  _ body: (PageFixture) throws -> Void
 ) throws {
-  let fixture = try PageFixture(chunks: chunks, freeBytesToKeep: freeBytesToKeep)
+  let fixture = try PageFixture(
+    chunks: chunks, freeBytesToKeep: freeBytesToKeep, hasRounds: hasRounds)
   defer { fixture.close() }
   try body(fixture)
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A kernel whose pages are larger than the allocator's: nothing smaller than a page of its is given back
 // or protected, so nothing that is live is lost. Pretended, since this machine has one size.
 
@@ -38,14 +39,14 @@ import Testing
           }
           try allocator.close(group)
           allocator.release(group)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           allocator.trim()
           #expect(kept.allSatisfy { Words(at: $0.object)[0] == $0.value }, "round \(round)")
           expectWhole(allocator)
         }
         for item in kept { allocator.free(item.object) }
         for root in roots { try allocator.destroy(root) }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         allocator.trim()
         #expect(allocator.statistics.returnedBytes > 0)
       }
@@ -65,6 +66,21 @@ import Testing
       #expect(pages.map { $0[0] } == [1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1])
       #expect(throws: Errno.invalidArgument) {
         try SystemCall.giveBack(at: start + 4096, bytes: 16 << 10)
+      }
+      FaultInjection.pretendPages(of: 0)
+    }
+  }
+
+  /// A run of which the kernel could not take a page is not taken out to be given back: it is whose it was.
+  @Test func smallerRunsStay() async {
+    await #expect(processExitsWith: .success) {
+      FaultInjection.pretendPages(of: 16 << 10)
+      try withPages(chunks: 1) { fixture in
+        let unit = try #require(fixture.allocate(order: UnitMap.pageOrder))
+        fixture.free(unit, order: UnitMap.pageOrder)
+        fixture.giveBack(keeping: 0)
+        let run = fixture.pages.allocate(order: UnitMap.pageOrder, for: .rootGroup)
+        #expect(run?.unit == unit && run?.isForeign == false)
       }
       FaultInjection.pretendPages(of: 0)
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs of pages: splitting, merging, giving back, growing and running out.
 
 import SlabPlatform
@@ -106,7 +107,12 @@ import Testing
       fixture.giveBack(keeping: 15)
       #expect(fixture.figures.dirty == 15)
       fixture.giveBack(keeping: 14)
-      #expect(fixture.figures.dirty == 7)
+      #expect(fixture.figures.dirty == 14)
+      fixture.pages.giveBack(keeping: 3, runsAtMost: 1)
+      #expect(fixture.figures.dirty == 6)
+      fixture.giveBack(keeping: 3)
+      // Of the run of four pages one goes.
+      #expect(fixture.figures.dirty == 3)
       fixture.giveBack(keeping: 1)
       #expect(fixture.figures.dirty == 1)
       fixture.expectWhole()
@@ -122,6 +128,136 @@ import Testing
         fixture.free(unit, order: 2)
       }
       #expect(fixture.hasExcess)
+    }
+  }
+
+  /// What was free all through three rounds goes back, but for what is worth keeping.
+  @Test func whatRoundsDidNotUseGoesBack() throws {
+    try withPages(chunks: 1, freeBytesToKeep: 8 * 4096, hasRounds: true) { fixture in
+      let runs = try (0..<60).map { _ in try #require(fixture.allocate(order: 2)) }
+      for unit in runs { fixture.free(unit, order: 2) }
+      #expect(fixture.wantsRound && !fixture.hasExcess && fixture.figures.dirty == 60)
+      // The round in which they were freed, and two more.
+      for _ in 0..<3 {
+        fixture.endRound()
+        #expect(!fixture.hasExcess)
+      }
+      fixture.endRound()
+      #expect(fixture.hasExcess)
+      fixture.clearExcess()
+      fixture.giveBackExcess()
+      #expect(fixture.figures.dirty <= 8 && fixture.wantsRound)
+      fixture.endRound()
+      #expect(!fixture.wantsRound && !fixture.hasExcess)
+      fixture.expectWhole()
+    }
+  }
+
+  /// A load that uses its pages in each third round keeps them, and what went back once does not count twice.
+  @Test func aSlowSwingKeepsItsPages() throws {
+    try withPages(chunks: 1, freeBytesToKeep: 8 * 4096, hasRounds: true) { fixture in
+      func swing(_ count: Int) throws {
+        let runs = try (0..<count).map { _ in try #require(fixture.allocate(order: 2)) }
+        for unit in runs { fixture.free(unit, order: 2) }
+      }
+      try swing(200)
+      for _ in 0..<4 {
+        for _ in 0..<2 { fixture.endRound() }
+        #expect(!fixture.hasExcess && fixture.figures.dirty == 200)
+        try swing(200)
+      }
+      // From now on half of it: the other half goes back after three rounds without it, and no more.
+      for _ in 0..<4 {
+        fixture.endRound()
+        try swing(100)
+      }
+      #expect(fixture.hasExcess)
+      fixture.clearExcess()
+      fixture.giveBackExcess()
+      #expect(fixture.figures.dirty == 100)
+      for _ in 0..<4 {
+        fixture.endRound()
+        #expect(!fixture.hasExcess)
+        fixture.endRound()
+        #expect(!fixture.hasExcess)
+        try swing(100)
+      }
+      #expect(fixture.figures.dirty == 100)
+      fixture.expectWhole()
+    }
+  }
+
+  /// What is not worth giving back yet still counts in the rounds that follow.
+  @Test func whatStaysIsNotForgotten() throws {
+    try withPages(chunks: 1, freeBytesToKeep: 8 * 4096, hasRounds: true) { fixture in
+      func swing(_ count: Int) throws {
+        let runs = try (0..<count).map { _ in try #require(fixture.allocate(order: 2)) }
+        for unit in runs { fixture.free(unit, order: 2) }
+      }
+      try swing(20)
+      fixture.endRound()
+      // 5 are never used in this round, 12 in each of the next ones.
+      for used in [15, 8, 8] {
+        try swing(used)
+        fixture.endRound()
+        #expect(!fixture.hasExcess)
+      }
+      try swing(8)
+      fixture.endRound()
+      #expect(fixture.hasExcess)
+      fixture.giveBackExcess()
+      fixture.expectWhole()
+    }
+  }
+
+  /// Where the free runs are too small for a load, it does not have them beside what it takes instead.
+  @Test func freeRunsThatAreOfNoUse() throws {
+    try withPages(chunks: 4, freeBytesToKeep: 8 * 4096, hasRounds: true) { fixture in
+      let small = try (0..<400).map { _ in try #require(fixture.allocate(order: 2)) }
+      for unit in 0..<400 where unit % 4 != 0 { fixture.free(small[unit], order: 2) }
+      fixture.endRound()
+      #expect(fixture.figures.dirty == 300 && !fixture.hasExcess)
+      // 400 were in use: so 200 more may be resident, and twice 8 that are kept at least.
+      var large = 0
+      while !fixture.hasExcess, large < 400 {
+        _ = try #require(fixture.allocate(order: 4))
+        large += 4
+      }
+      #expect(large == 220)
+      let used = fixture.figures.used
+      fixture.giveBackExcess()
+      #expect(fixture.figures.used == used && fixture.figures.dirty == 616 - used)
+      fixture.expectWhole()
+    }
+  }
+
+  /// A load that swings keeps what it needs, and the rest goes back.
+  @Test func aRoundLeavesWhatSwings() throws {
+    try withPages(chunks: 1, freeBytesToKeep: 8 * 4096, hasRounds: true) { fixture in
+      let runs = try (0..<200).map { _ in try #require(fixture.allocate(order: 2)) }
+      for unit in runs { fixture.free(unit, order: 2) }
+      for _ in 0..<4 {
+        fixture.endRound()
+        let some = try (0..<100).map { _ in try #require(fixture.allocate(order: 2)) }
+        for unit in some { fixture.free(unit, order: 2) }
+      }
+      #expect(fixture.hasExcess)
+      fixture.giveBackExcess()
+      #expect(fixture.figures.dirty == 100 && fixture.wantsRound)
+      fixture.expectWhole()
+    }
+  }
+
+  /// At the end of the heap: half of a chunk is dirty, the other half was never touched, and all of it is free.
+  @Test func whatIsFreeIsOneRunBeforeARefusal() throws {
+    try withPages(chunks: 1, freeBytesToKeep: 4 << 20) { fixture in
+      let half = try #require(fixture.allocate(order: PageAllocator.largestOrder - 1))
+      fixture.free(half, order: PageAllocator.largestOrder - 1)
+      #expect(fixture.figures.dirty == 512 && fixture.figures.clean == 512)
+      let whole = try #require(fixture.allocateOrGiveBack(order: PageAllocator.largestOrder))
+      #expect(fixture.allocateOrGiveBack(order: UnitMap.pageOrder) == nil)
+      fixture.free(whole, order: PageAllocator.largestOrder)
+      fixture.expectWhole()
     }
   }
 

@@ -1,4 +1,5 @@
-// Poisoned caches: what is free is filled, and whoever writes to it is found.
+// SPDX-License-Identifier: Apache-2.0
+// Poisoned caches: what is free is filled, and a write to it is found.
 
 import Glibc
 import SlabPlatform
@@ -11,27 +12,30 @@ enum WriteAfterFree: CaseIterable, Codable, Sendable {
   case firstByte, lastByte, neverAllocated, inBulk
   /// Nobody is handed the object any more: its slab goes back.
   case discarded, closed, shrunk, destroyed
+  case validated
 
   func commit() throws {
     let allocator = try Allocator()
     let root = try unsafe allocator.makeCache("poisoned", size: 100, options: .poison)
     let group = try allocator.makeGroup("tenant")
     let object = try allocator.allocate(from: root, in: group)
-    let slot = UInt(root.geometry.slotBytes)
+    let place = UInt(root.geometry.placeBytes)
     allocator.free(object)
     switch self {
-    case .firstByte, .inBulk, .discarded, .closed, .shrunk, .destroyed: Words(at: object)[0] = 1
-    case .lastByte: Words(at: object + slot - 8)[0] &= ~0 >> 8
-    case .neverAllocated: Words(at: object + slot)[1] = 0
+    case .firstByte, .inBulk, .discarded, .closed, .shrunk, .destroyed, .validated:
+      Words(at: object)[0] = 1
+    case .lastByte: Words(at: object + place - 8)[0] &= ~0 >> 8
+    case .neverAllocated: Words(at: object + place)[1] = 0
     }
     switch self {
     case .discarded: try allocator.discard(group)
     case .closed: try allocator.close(group)
     case .shrunk: group.giveBackIdle()
     case .destroyed: try allocator.destroy(root)
+    case .validated: allocator.validate(root)
     default: try commitByAllocating(from: root, in: group, of: allocator)
     }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 
   private func commitByAllocating(
@@ -103,11 +107,13 @@ enum WriteAfterFree: CaseIterable, Codable, Sendable {
     }
   }
 
-  @Test(arguments: [CacheOptions.poison, .noMerge]) func neverMerged(options: CacheOptions) throws {
+  @Test(arguments: [SlabCacheOptions.poison, .noMerge]) func neverMerged(options: SlabCacheOptions)
+    throws
+  {
     var configuration = AllocatorConfiguration()
     configuration.mergesCaches = true
     try withAllocator(configuration: configuration) { allocator in
-      func make(_ name: String, _ options: CacheOptions) throws -> CacheReference {
+      func make(_ name: String, _ options: SlabCacheOptions) throws -> CacheReference {
         let bytes = Array(name.utf8)
         return try unsafe allocator.makeReference(
           named: bytes.span, objectSize: 64, options: options)

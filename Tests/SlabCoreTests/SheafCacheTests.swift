@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sheaf of a cache: when it opens, grows and closes, and that what is in it is accounted for.
 
 import SlabPlatform
@@ -47,8 +48,8 @@ import Testing
     }
   }
 
-  /// A sheaf that is drained gives its memory back: the next one has it.
-  @Test func drainedSheavesAreUsedAgain() throws {
+  /// A sheaf that is flushed gives its memory back: the next one has it.
+  @Test func flushedSheavesAreUsedAgain() throws {
     try withAllocator { allocator in
       let root = try allocator.makePlainCache("cache", size: 64)
       var places: Set<UInt> = []
@@ -84,19 +85,6 @@ import Testing
     }
   }
 
-  /// What a CPU holds idle is bounded by bytes.
-  @Test(arguments: [(64, 535), (1024, 64), (4096, 16), (32768, 2)])
-  func limitFollowsTheSize(_ size: Int, _ limit: Int) throws {
-    try withAllocator { allocator in
-      let root = try allocator.makePlainCache("cache", size: size)
-      let largest = PerCPURegion.sheafCapacity(ofClass: PerCPURegion.sheafClassCount - 1)
-      #expect(root.sheafLimit == min(limit, largest))
-      for _ in 0..<20 { allocator.freeAll(try allocator.allocate(40, from: root)) }
-      #expect(root.cache.sheafWord.capacity <= limit)
-      try allocator.destroy(root)
-    }
-  }
-
   /// A refill takes half a sheaf from slabs at hand; an overflow brings half of it back.
   @Test func movesHalfAtATime() throws {
     try withAllocator { allocator in
@@ -120,6 +108,41 @@ import Testing
       }
       expectWhole(allocator)
       try allocator.destroy(root)
+    }
+  }
+
+  /// However the frees are ordered, and with foreign memory below: a whole batch is what its objects are one by one.
+  @Test(arguments: [8, 64, 1024, 4096]) func batchesInAnyOrder(_ size: Int) throws {
+    try withSeed { seed in
+      var random = SeededGenerator(seed: seed)
+      try withAllocator { allocator in
+        let root = try allocator.makePlainCache("cache", size: size)
+        for round in 0..<12 {
+          // Each round's memory was another group's.
+          let group = try allocator.makeGroup("group-\(round)")
+          var objects: [UInt] = []
+          for tag in 0..<700 {
+            let object = try allocator.allocate(from: root, in: group)
+            #expect(isCleared(object, size: size))
+            fillObject(object, size: size, tag: UInt64(tag))
+            objects.append(object)
+          }
+          for (tag, object) in objects.enumerated() {
+            #expect(isFilled(object, size: size, tag: UInt64(tag)))
+          }
+          switch round % 3 {
+          case 0: break
+          case 1: objects.reverse()
+          default: objects.shuffle(using: &random)
+          }
+          allocator.freeAll(objects)
+          expectWhole(allocator)
+          allocator.release(group)
+          allocator.waitUntilIdle()
+        }
+        #expect(try allocator.liveObjects(of: root) == 0)
+        try allocator.destroy(root)
+      }
     }
   }
 
@@ -168,12 +191,12 @@ import Testing
       #expect(cache.hasSheaf)
       let mode = allocator.statistics.mode
       // What `closeSheaf` and `openSheaf` do, under the same lock.
-      cache.pointee.lock.lock()
+      let lock = cache.pointee.lock.lock()
       let word = cache.words.pointee.exchange(.closed, mode: mode)
       let setter = Helper { try? allocator.setSheafCapacity(0, of: root) }
       setter.waitUntilAsleepOrOver()
       _ = cache.words.pointee.exchange(word, mode: mode)
-      cache.pointee.lock.unlock()
+      lock.unlock()
       setter.thread.join()
       #expect(!cache.hasSheaf)
       #expect(try allocator.liveObjects(of: root) == 0)
@@ -221,7 +244,7 @@ import Testing
     }
   }
 
-  /// Where the fence is refused the sheaf stays as it was: nothing is drained behind its back.
+  /// Where the fence is refused the sheaf stays as it was: nothing is flushed behind its back.
   @Test func refusedFenceLeavesTheSheaf() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
@@ -313,10 +336,16 @@ import Testing
   }
 }
 
+/// Whether an object of whole words is all zeros.
+private func isCleared(_ object: UInt, size: Int) -> Bool {
+  let words = Words(at: object)
+  return (0..<size / 8).allSatisfy { words[$0] == 0 }
+}
+
 /// Places through which threads hand objects to each other.
 private final class Exchange: @unchecked Sendable {
   // Unchecked: `places` is guarded by `lock`.
-  let lock = Lock()
+  let lock = Lock(outsideOfTheOrder: ())
   var places = [(object: UInt, tag: UInt64)](repeating: (0, 0), count: 100)
   let failures = Atomic<Int>(0)
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The paths that users step over, in the mode of this process: see SlabPlatformTests/SteppingTests.
 
 import SlabPlatform
@@ -25,7 +26,7 @@ import Testing
         let areApart = Set(objects).count == 4
         for object in objects { allocator.free(object) }
         allocator.endReading(section)
-        return areApart && !allocator.state.hasOpenSections ? 42 : 2
+        return areApart && !allocator.hasOpenSections ? 42 : 2
       }
       #expect(operate() == 42)
       prepareForForks()

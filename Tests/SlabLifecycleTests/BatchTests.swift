@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Batches and workers: one fence for many endings, none where no sheaf was open, and never more
 // workers than allowed.
 
@@ -25,10 +26,10 @@ import Testing
       }
       let before = allocator.statistics
       try withWorkersHeldOff(of: allocator) {
-        for group in groups { try allocator.offline(group) }
+        for group in groups { try allocator.close(group) }
         #expect(allocator.statistics.pendingEndings == groups.count)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let after = allocator.statistics
       #expect(after.fenceBatches == 1)
       #expect(after.fences == (withOpenSheaves ? 1 : 0))
@@ -51,7 +52,7 @@ import Testing
       let start = SystemCall.monotonicNanoseconds
       for group in groups { allocator.release(group) }
       let milliseconds = Int((SystemCall.monotonicNanoseconds - start) / 1_000_000)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let figures = allocator.statistics
       #expect(figures.groupsReleased == groups.count)
       // One for each millisecond that it took, and those of the waiting.
@@ -84,7 +85,7 @@ import Testing
         #expect(allocator.statistics.pendingEndings == groups.count)
         #expect(allocator.statistics.workerThreadsPeak == limit)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       isDone.with { $0 = true }
       sampler.join()
       #expect(allocator.statistics.workerThreadsPeak == limit)
@@ -103,7 +104,7 @@ import Testing
         for group in groups { allocator.release(group) }
         #expect(allocator.statistics.pendingEndings == groups.count)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.workerThreadsPeak == 1)
     }
   }
@@ -115,8 +116,8 @@ import Testing
       let group = try allocator.makeGroup("group", endings: .keep)
       let object = try allocator.allocate(from: root, in: group)
       allocator.release(group)
-      allocator.waitUntilDrained()
-      let workers = Pointer<Workers>(of: &allocator.state.pointee.lifecycle.workers)
+      allocator.waitUntilIdle()
+      let workers = Pointer<Workers>(of: &allocator.lifecycle.pointee.workers)
       #expect(eventually { workers.pointee.awake.load(ordering: .acquiring) == 0 })
       allocator.free(object)
       #expect(eventually { allocator.statistics.groupsReleased == 1 })
@@ -140,7 +141,7 @@ import Testing
         allocator.release(group)
       }
       // At different distances from the endings.
-      if round % 3 == 1 { allocator.waitUntilDrained() }
+      if round % 3 == 1 { allocator.waitUntilIdle() }
       if round % 3 == 2 {
         let empty = try allocator.makeCache("empty", size: 8)
         try allocator.destroy(empty)
@@ -159,8 +160,8 @@ import Testing
         #expect(second.cache(of: object) == nil)
         #expect(second.statistics.groupsCreated == 0 && second.statistics.chargedBytes == 0)
         try withWorkersHeldOff(of: first) {
-          try first.offline(group)
-          second.waitUntilDrained()
+          try first.close(group)
+          second.waitUntilIdle()
         }
         first.free(object)
         first.release(group)
@@ -174,8 +175,9 @@ import Testing
 extension Allocator {
   /// Runs a body while workers can start and look, but do no batch.
   fileprivate func withBatchesHeldOff(_ body: () -> Void) {
-    state.pointee.lifecycle.batchLock.lock()
+    HeldLocks.beginFork()
+    let batch = lifecycle.pointee.batchLock.lock()
     body()
-    state.pointee.lifecycle.batchLock.unlock()
+    batch.unlock()
   }
 }

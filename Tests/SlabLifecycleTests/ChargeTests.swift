@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Charging: exact numbers at every level, refusal that changes nothing, `max` that is never
 // exceeded, and reclaim of the group's own empty slabs before a refusal.
 
@@ -26,7 +27,7 @@ private func makePlainCache(_ allocator: Allocator) throws -> Pointer<RootCache>
 }
 
 @Suite(.inTurn) struct ChargeTests {
-  /// Random charges in a tree with limits against a model: current, peak, and who refuses.
+  /// Random charges in a tree with limits against a model: current, peak, and which group refuses.
   @Test func exactAtEveryLevel() throws {
     try withSeed { seed in
       try withAllocator { allocator in
@@ -135,9 +136,9 @@ private func makePlainCache(_ allocator: Allocator) throws -> Pointer<RootCache>
         #expect(peak(parent) > 20)
         expectWhole(allocator)
         for group in groups.reversed() {
-          try allocator.offline(group)
+          try allocator.close(group)
         }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         for group in groups { #expect(group.currentBytes == 0) }
         for group in groups.reversed() { allocator.release(group) }
         for root in [root, small] { try allocator.destroy(root) }

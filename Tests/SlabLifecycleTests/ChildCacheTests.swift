@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A group's children of root caches: made on first use, exactly once, charged from the first object
 // on, found again in a table of any size, and on pages that no other group has.
 
@@ -13,7 +14,7 @@ import Testing
     try withAllocator { allocator in
       func generalObjects() throws -> Int {
         try (0..<11).reduce(0) {
-          try $0 + allocator.liveObjects(of: allocator.state.pointee.general[$1]!)
+          try $0 + allocator.liveObjects(of: allocator.cachesState.pointee.general[$1]!)
         }
       }
       let roots = try (0..<30).map { try allocator.makeCache("cache-\($0)", size: 64) }
@@ -22,7 +23,7 @@ import Testing
       for root in roots { allocator.free(try allocator.allocate(from: root, in: group)) }
       #expect(try generalObjects() == before + 3)
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(try generalObjects() == before)
       for root in roots { try allocator.destroy(root) }
     }
@@ -54,7 +55,7 @@ import Testing
         expectWhole(allocator)
         for mine in all { for object in mine { allocator.free(object) } }
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
       }
       for root in roots { try allocator.destroy(root) }
     }
@@ -135,7 +136,7 @@ import Testing
     }
   }
 
-  /// More caches than the first table has slots, up to hundreds; some of them replaced.
+  /// More caches than the first table has cells, up to hundreds; some of them replaced.
   @Test func tableGrows() throws {
     try withAllocator { allocator in
       let group = try allocator.makeGroup("group")
@@ -151,11 +152,11 @@ import Testing
       }
       for object in objects { allocator.free(object) }
       objects = []
-      // Tombstones: a slot that became free is used again.
-      let slots = group.pointee.usedSlots
+      // Tombstones: a cell that became free is used again.
+      let cells = group.pointee.usedCells
       for round in 0..<3 {
         for index in stride(from: round, to: 600, by: 2) { try allocator.destroy(roots[index]) }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         for index in stride(from: round, to: 600, by: 2) {
           roots[index] = try allocator.makeCache("new-\(round)-\(index)", size: 24)
         }
@@ -166,7 +167,7 @@ import Testing
         for object in objects { allocator.free(object) }
         objects = []
       }
-      #expect(group.pointee.usedSlots == slots)
+      #expect(group.pointee.usedCells == cells)
       expectWhole(allocator)
       allocator.release(group)
       for root in roots { try allocator.destroy(root) }

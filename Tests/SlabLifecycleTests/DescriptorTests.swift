@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What keeps each descriptor that the fast path reads: a test for each row of the table in
 // docs/life-cycle.md. They look at the memory itself, after everything that could take it away.
 
@@ -9,17 +10,19 @@ import Testing
 @testable import SlabPlatform
 
 @Suite(.inTurn) struct DescriptorTests {
-  /// A handle keeps the group: who holds it finds an empty table, and in it a cache of no root.
+  /// A handle keeps the group: its holder finds an empty table, and in it a cache of no root.
   @Test func aGroupStaysWithItsHandle() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let group = try allocator.makeGroup("group")
       allocator.free(try allocator.allocate(from: root, in: group))
-      try allocator.offline(group)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      allocator.waitUntilIdle()
       allocator.reuseEverything()
-      #expect(group.state == .drained)
-      #expect(group.likelyChild(of: root).address == allocator.state.pointee.vacantCache)
+      #expect(group.state == .settled)
+      #expect(
+        group.likelyChild(of: root).address == allocator.groupsState.groupsState.pointee.vacantCache
+      )
       #expect(group.likelyChild(of: root).pointee.root != root)
       allocator.expectError(.groupOffline) { () throws(AllocatorError) in
         try allocator.allocate(from: root, in: group)
@@ -44,8 +47,8 @@ import Testing
       allocator.reuseEverything()
       for table in tables {
         let words = Words(at: table)
-        for index in 1...Int(words[0]) / 8 + 1 where words[index] != allocator.state.vacant {
-          #expect(Pointer<Cache>(nonzeroAddress: UInt(words[index])).pointee.group == group)
+        for index in 1...Int(words[0]) / 8 + 1 where words[index] != allocator.vacant {
+          unsafe #expect(Pointer<Cache>(nonzeroAddress: UInt(words[index])).pointee.group == group)
         }
       }
       allocator.release(group)
@@ -62,7 +65,7 @@ import Testing
       let child = try #require(allocator.cache(of: object))
       allocator.free(object)
       try allocator.destroy(root)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       allocator.reuseEverything()
       #expect(allocator.statistics.childCachesShutDown == 1)
       #expect(allocator.statistics.childCachesReleased == 0)
@@ -74,15 +77,15 @@ import Testing
     }
   }
 
-  /// A hold keeps a root that somebody names.
+  /// A hold keeps a root that a caller names.
   @Test func aRootStaysWithItsHold() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       allocator.hold(root)
       try allocator.destroy(root)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       allocator.reuseEverything()
-      // That of the other user, who had it for a moment.
+      // That of the other user, which had it for a moment.
       #expect(allocator.statistics.rootCachesReleased == 1)
       #expect(throws: AllocatorError.cacheDestroyed) { try allocator.allocate(from: root, in: nil) }
       allocator.unhold(root)
@@ -90,7 +93,7 @@ import Testing
     }
   }
 
-  /// Nothing keeps a root for those who come upon it in the root group's table while they look for another
+  /// Nothing keeps a root for threads that come upon it in the root group's table while they look for another
   /// one's. But its memory stays a root's: it names itself, which is not what they look for, and its sheaf
   /// is closed.
   @Test func theMemoryOfARootStaysARoots() throws {
@@ -101,13 +104,13 @@ import Testing
       let before = roots.map { group.child(of: $0) }
       #expect(before == roots.map { $0.cache })
       for root in roots { try allocator.destroy(root) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 200)
       allocator.reuseEverything()
       let page = UInt(PageAllocator.pageBytes)
       for root in roots {
-        let map = allocator.state.pointee.pages.map
-        #expect(map.cache(at: root.address) == allocator.state.pointee.rootCaches.cache)
+        let map = allocator.pages.pointee.map
+        #expect(map.cache(at: root.address) == allocator.cachesState.pointee.rootCaches.cache)
         #expect(map.cache(at: root.address & ~(page - 1)) != nil)
         #expect(root.cache.pointee.root == root)
         #expect(Sheaf.pop(root.address) == 0)
@@ -120,7 +123,7 @@ import Testing
     }
   }
 
-  /// An object keeps its slab, the slab its cache: whoever frees it finds both, whatever has ended.
+  /// An object keeps its slab, the slab its cache: its free finds both, whatever has ended.
   @Test(arguments: [EndingPolicy.keep, .reparent]) func aCacheStaysWithItsObject(
     endings: EndingPolicy
   ) throws {
@@ -130,13 +133,13 @@ import Testing
       let object = try allocator.allocate(from: root, in: group)
       let child = try #require(allocator.cache(of: object))
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       allocator.reuseEverything()
       #expect(allocator.cache(of: object) == child)
       #expect(child.state == .deactivated)
       #expect(child.pointee.root == root)
       allocator.free(object)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesReleased == 1)
       try allocator.destroy(root)
     }
@@ -144,7 +147,7 @@ import Testing
 }
 
 extension Pointer where Pointee == AllocatorState {
-  fileprivate var vacant: UInt64 { UInt64(pointee.vacantCache) }
+  fileprivate var vacant: UInt64 { UInt64(groupsState.pointee.vacantCache) }
 }
 
 extension Allocator {
@@ -163,7 +166,7 @@ extension Allocator {
     }
     for object in objects { free(object) }
     #expect(throws: Never.self) { try destroy(root) }
-    waitUntilDrained()
+    waitUntilIdle()
     trim()
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Destroying a root cache with children in any state of their life, and refusing to.
 
 import SlabTestSupport
@@ -36,16 +37,16 @@ import Testing
       for object in objects { allocator.free(object) }
       let withSheaf = try makeGroup("active with an open sheaf")
       try allocator.warmUp(root, in: withSheaf)
-      let ending = try makeGroup("offline, not drained")
+      let ending = try makeGroup("offline, not settled")
       try allocator.warmUp(root, in: ending)
-      let dying = try makeGroup("drained, its cache on the destroy queue")
+      let dying = try makeGroup("settled, its cache on the destroy queue")
       let last = try allocator.allocate(from: root, in: dying)
       let child = allocator.cache(of: last)!
-      try allocator.offline(dying)
-      allocator.waitUntilDrained()
+      try allocator.close(dying)
+      allocator.waitUntilIdle()
       #expect(child.state == .deactivated)
       try withWorkersHeldOff(of: allocator) {
-        try allocator.offline(ending)
+        try allocator.close(ending)
         allocator.free(last)
         #expect(child.state == .dying)
         try allocator.destroy(root)
@@ -58,7 +59,7 @@ import Testing
         #expect(text.split(separator: "\n").filter { $0.hasPrefix("cache ") }.count == 1)
         try allocator.destroy(next)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       expectWhole(allocator)
       let figures = allocator.statistics
       #expect(figures.rootCachesReleased == 2)
@@ -85,11 +86,11 @@ import Testing
         }
       }
       try allocator.warmUp(root, in: nil)
-      try allocator.offline(groups[2])
-      allocator.waitUntilDrained()
+      try allocator.close(groups[2])
+      allocator.waitUntilIdle()
       try withWorkersHeldOff(of: allocator) {
-        // 3 of the root, 5 in an active child, 7 in one that awaits its fence, 2 in a drained one.
-        try allocator.offline(groups[1])
+        // 3 of the root, 5 in an active child, 7 in one that awaits its fence, 2 in a settled one.
+        try allocator.close(groups[1])
         let before = try allocator.slabinfo()
         let figures = allocator.statistics
         for live in stride(from: 17, to: 0, by: -1) {
@@ -121,28 +122,30 @@ import Testing
         let object = try allocator.allocate(from: root, in: group)
         let child = allocator.cache(of: object)!
         let isSequenced = allocator.statistics.mode == .restartableSequences
-        let slotLock = allocator.state.pointee.region.slotLock(0)
+        let stripeLock = allocator.region.pointee.stripeLock(0)
         FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
-        try allocator.offline(group)
+        try allocator.close(group)
         _ = FaultInjection.end()
-        // The fence is refused and the closed batch kept, or the fence waits for a slot.
+        // The fence is refused and the closed batch kept, or the fence waits for a stripe.
         let worker: TestThread?
         if isSequenced {
           FaultInjection.failCall(1, of: .membarrier, with: .noMemory, repeating: true)
-          #expect(!allocator.state.runFenceBatch())
+          #expect(!allocator.runFenceBatch())
           _ = FaultInjection.end()
           worker = nil
         } else {
-          slotLock.pointee.lock()
-          worker = TestThread { #expect(allocator.state.runFenceBatch()) }
+          stripeLock.pointee.lock()
+          // It stands for a thread in the middle of an operation; this one takes other locks meanwhile.
+          HeldLocks.beginFork()
+          worker = TestThread { #expect(allocator.runFenceBatch()) }
         }
         #expect(eventually { child.state == .deactivating })
         #expect(try allocator.liveObjects(of: root) == 1)
         if let worker {
-          slotLock.pointee.unlock()
+          stripeLock.pointee.unlock()
           worker.join()
         } else {
-          #expect(allocator.state.runFenceBatch())
+          #expect(allocator.runFenceBatch())
         }
         #expect(child.state == .deactivated)
         allocator.free(object)
@@ -178,7 +181,7 @@ import Testing
         }
         try allocator.destroy(root)
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
       }
       #expect(places.count == 1)
       try allocator.destroy(keeper)
@@ -207,7 +210,7 @@ import Testing
           for root in roots { try allocator.destroy(root) }
           for thread in threads { thread.join() }
         }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         #expect(allocator.statistics.childCachesReleased == 6 * 1500)
       }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Discarding a group: every object of it is gone, and nobody looked at one.
 
 import SlabPlatform
@@ -33,7 +34,7 @@ import Testing
       #expect(throws: AllocatorError.groupOffline) {
         try allocator.allocate(from: roots[0], in: group)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(group.pointee.current.load(ordering: .relaxed) == 0)
       expectWhole(allocator)
       for root in roots + [typeSafe] {
@@ -57,14 +58,14 @@ import Testing
       try allocator.discard(group)
       // Several looks of a worker, on this thread.
       for _ in 0..<3 {
-        _ = allocator.state.runFenceBatch()
-        _ = allocator.state.runDiscardQueue()
+        _ = allocator.runFenceBatch()
+        _ = allocator.runDiscardQueue()
       }
       #expect(group.pointee.current.load(ordering: .relaxed) > 1000 * 64)
       for object in deferred { #expect(allocator.cache(of: object) != nil) }
       #expect(allocator.statistics.pendingEndings > 0)
       allocator.endReading(section)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(group.pointee.current.load(ordering: .relaxed) == 0)
       expectWhole(allocator)
       #expect(root.sum(RootCache.Sum.objectsInUse) == 0)
@@ -82,14 +83,14 @@ import Testing
       let group = try allocator.makeGroup("request")
       _ = try allocator.allocate(from: root, in: group)
       try allocator.close(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(group.pointee.current.load(ordering: .relaxed) == 4096)
       try allocator.discard(group)
       try allocator.discard(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(group.pointee.current.load(ordering: .relaxed) == 0)
       try allocator.discard(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(throws: AllocatorError.rootGroup) { try allocator.discard(allocator.rootGroup) }
       allocator.release(group)
       try allocator.destroy(root)
@@ -118,18 +119,18 @@ import Testing
           allocator.release(below)
           allocator.release(child)
         case 2:
-          try allocator.offline(below)
+          try allocator.close(below)
           held += [below, child]
         default:
           try allocator.close(child)
           allocator.release(below)
           held.append(child)
         }
-        if index % 16 == 0 { allocator.waitUntilDrained() }
+        if index % 16 == 0 { allocator.waitUntilIdle() }
       }
       try allocator.discard(parent)
       for group in held { #expect(!group.isOnline) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(parent.pointee.current.load(ordering: .relaxed) == 0)
       #expect(allocator.rootGroup.pointee.current.load(ordering: .relaxed) == 4096)
       #expect(root.sum(RootCache.Sum.objectsInUse) > 0)
@@ -192,7 +193,7 @@ import Testing
         }
         allocator.release(group)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 60)
       allocator.release(long)
       for root in roots { try allocator.destroy(root) }
@@ -209,15 +210,15 @@ import Testing
         _ = try allocator.allocate(from: root, in: child)
         // No worker: this thread does their work, in an order of its own.
         FaultInjection.failCall(1, of: .startThread, with: .noMemory, repeating: true)
-        try allocator.offline(child)
-        #expect(allocator.state.runFenceBatch())
+        try allocator.close(child)
+        #expect(allocator.runFenceBatch())
         allocator.release(child)
         try allocator.discard(parent)
-        #expect(allocator.state.runFenceBatch())
-        #expect(allocator.state.runDiscardQueue())
+        #expect(allocator.runFenceBatch())
+        #expect(allocator.runDiscardQueue())
         #expect(parent.currentBytes > 0)
-        #expect(allocator.state.runReparentQueue())
-        #expect(allocator.state.runDiscardQueue())
+        #expect(allocator.runReparentQueue())
+        #expect(allocator.runDiscardQueue())
         #expect(parent.currentBytes == 0)
         #expect(FaultInjection.end() >= 1)
         allocator.release(parent)
@@ -252,10 +253,10 @@ import Testing
       allocator.abandon(CacheReference(root: root))
       try allocator.discard(group)
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 0)
       allocator.free(object)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 1)
       allocator.release(other)
     }

@@ -1,4 +1,5 @@
-// A group that has ended and is empty is empty for good, whoever was about to allocate in it.
+// SPDX-License-Identifier: Apache-2.0
+// A group that has ended and is empty is empty for good, also if a thread was about to allocate in it.
 
 import SlabPlatform
 import SlabTestSupport
@@ -28,13 +29,13 @@ import Testing
             }
           }
           #expect(PausePoints.waitUntilReached(.beforeCharging))
-          #expect(!allocator.isEmpty(group))
+          #expect(!allocator.isDrained(group))
           try allocator.close(closesTheParent ? parent : group)
-          #expect(allocator.isEmpty(group))
-          #expect(allocator.isEmpty(parent) == closesTheParent)
+          #expect(allocator.isDrained(group))
+          #expect(allocator.isDrained(parent) == closesTheParent)
           PausePoints.resume(.beforeCharging)
           thread.join()
-          #expect(allocator.isEmpty(group))
+          #expect(allocator.isDrained(group))
           #expect(group.peakBytes == 0)
           #expect(parent.peakBytes == 0)
           allocator.release(group)

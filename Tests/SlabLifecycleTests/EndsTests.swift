@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ends from unusual places: out of a callback, out of a process that ends or forks while something is
 // on its way.
 
@@ -16,16 +17,16 @@ private enum EndingInACallback: UInt64, CaseIterable {
   func queue(_ subject: UInt, from root: Pointer<RootCache>, of allocator: Allocator) throws {
     let object = try allocator.allocate(from: root, in: nil)
     let words = Words(at: object)
-    words[2] = UInt64(allocator.state.address)
+    words[2] = UInt64(allocator.address)
     words[3] = UInt64(subject)
     words[4] = rawValue
     unsafe allocator.call(Pointer(nonzeroAddress: object)) { head in
       let words = Words(at: UInt(bitPattern: head))
-      let allocator = Allocator(state: Pointer(nonzeroAddress: UInt(words[2])))
+      let allocator = unsafe Allocator(nonzeroAddress: UInt(words[2]))
       let subject = UInt(words[3])
       switch EndingInACallback(rawValue: words[4])! {
-      case .destroy: try! allocator.destroy(Pointer<RootCache>(nonzeroAddress: subject))
-      case .offline: allocator.release(Pointer<Group>(nonzeroAddress: subject))
+      case .destroy: unsafe try! allocator.destroy(Pointer<RootCache>(nonzeroAddress: subject))
+      case .offline: unsafe allocator.release(Pointer<Group>(nonzeroAddress: subject))
       case .lastFree: allocator.free(subject)
       case .again: allocator.freeAfterGracePeriod(subject)
       }
@@ -35,7 +36,9 @@ private enum EndingInACallback: UInt64, CaseIterable {
 }
 
 @Suite(.inTurn) struct EndsTests {
-  @Test(arguments: [CacheOptions(), .typeSafe]) func outOfACallback(options: CacheOptions) throws {
+  @Test(arguments: [SlabCacheOptions(), .typeSafe]) func outOfACallback(options: SlabCacheOptions)
+    throws
+  {
     try withAllocator { allocator in
       let heads = try allocator.makeCache("heads", size: 64)
       for _ in 0..<20 {
@@ -83,7 +86,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
           // Once, so that the child is not the first to need anything of the runtime.
           try life.live()
           try life.act(.useTheRoots, at: hop)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.brokenInvariant() == nil)
           let code = Shared(-1)
           var forking: TestThread?
@@ -96,7 +99,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
                   try life.act(.useTheRoots, at: hop)
                   allocator.synchronize()
                   allocator.barrier()
-                  allocator.waitUntilDrained()
+                  allocator.waitUntilIdle()
                   _exit(allocator.brokenInvariant() == nil ? 42 : 1)
                 } catch { _exit(2) }
               }

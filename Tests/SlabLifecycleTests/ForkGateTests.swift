@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a thread that has something in hand may do while a fork waits for it: everything but fork.
 
 import Glibc
@@ -15,7 +16,7 @@ private enum Scene {
   static let root = Atomic<UInt>(0)
 
   static var allocator: Allocator {
-    Allocator(state: Pointer(nonzeroAddress: other.load(ordering: .acquiring)))
+    unsafe Allocator(nonzeroAddress: other.load(ordering: .acquiring))
   }
 }
 
@@ -23,7 +24,7 @@ private enum Scene {
 /// and an allocator that is made and ended. All of it takes locks that the fork wants.
 private func useOtherAllocators() {
   let allocator = Scene.allocator
-  let root = Pointer<RootCache>(nonzeroAddress: Scene.root.load(ordering: .acquiring))
+  let root = unsafe Pointer<RootCache>(nonzeroAddress: Scene.root.load(ordering: .acquiring))
   do throws(AllocatorError) {
     let group = try allocator.makeGroup("in the callback")
     var objects: [UInt] = []
@@ -46,13 +47,13 @@ private func useOtherAllocators() {
       let (other, own) = isOldest ? (first, second) : (second, first)
       let root = try other.makeCache("cache", size: 64)
       Scene.root.store(root.address, ordering: .releasing)
-      Scene.other.store(other.state.address, ordering: .releasing)
+      Scene.other.store(other.address, ordering: .releasing)
       useOtherAllocators()
       var head = GracePeriodCallback()
       try unsafe withUnsafeMutablePointer(to: &head) { head in
         unsafe own.call(Pointer(head)) { _ in
           Scene.isRunning.store(true, ordering: .releasing)
-          #expect(eventually { ForkHandlers.isForking })
+          #expect(eventually { ForkGate.isForking })
           useOtherAllocators()
         }
         #expect(eventually { Scene.isRunning.load(ordering: .acquiring) })

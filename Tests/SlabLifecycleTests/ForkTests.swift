@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // fork in the middle of everything: the child has a working allocator, the parent goes on.
 //
 // Each test runs in a process of its own, whose only other threads are its own: the child of a fork
@@ -17,7 +18,7 @@ private func useAllocator(
   _ allocator: Allocator, root: Pointer<RootCache>, group old: Pointer<Group>, checked: Bool
 ) -> Int32 {
   // What was on the queues at the moment of the fork.
-  allocator.waitUntilDrained()
+  allocator.waitUntilIdle()
   if checked, allocator.brokenInvariant() != nil { return 2 }
   do throws(AllocatorError) {
     // In a group of the parent's, in one of its own, and for nobody.
@@ -33,10 +34,10 @@ private func useAllocator(
       }
     }
     let before = allocator.statistics
-    try allocator.offline(group)
+    try allocator.close(group)
     allocator.release(group)
-    try allocator.offline(old)
-    allocator.waitUntilDrained()
+    try allocator.close(old)
+    allocator.waitUntilIdle()
     let after = allocator.statistics
     if after.pendingEndings != 0 { return 4 }
     if after.groupsReleased <= before.groupsReleased { return 5 }
@@ -56,7 +57,7 @@ private func useAllocatorOnce(
   let group = try allocator.makeGroup("first")
   #expect(useAllocator(allocator, root: root, group: group, checked: false) == 0)
   allocator.release(group)
-  allocator.waitUntilDrained()
+  allocator.waitUntilIdle()
   #expect(allocator.brokenInvariant() == nil)
 }
 
@@ -78,27 +79,27 @@ private func useAllocatorOnce(
           let dying = try (0..<50).map { _ in try allocator.makeGroup("dying") }
           let objects = try dying.map { try allocator.allocate(from: root, in: $0) }
           for group in dying { allocator.release(group) }
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           // None of the work is done before the fork: the batch lock keeps the workers off it, and
           // their busy locks, which the fork itself takes, are free.
           let process = allocator.withQueuesFull(objects, ending) { forkProcess() }
           if process == 0 {
-            allocator.state.pointee.lifecycle.batchLock.unlock()
+            unsafe allocator.lifecycle.pointee.batchLock.alreadyHeld().unlock()
             let waiting = allocator.statistics.pendingEndings
             guard waiting >= ending.count else { _exit(20) }
-            allocator.waitUntilDrained()
+            allocator.waitUntilIdle()
             let figures = allocator.statistics
             guard figures.pendingEndings == 0 else { _exit(21) }
             guard figures.groupsCreated - figures.groupsReleased == 1 else { _exit(22) }
             _exit(useAllocator(allocator, root: root, group: group, checked: true))
           }
-          allocator.state.pointee.lifecycle.batchLock.unlock()
+          unsafe allocator.lifecycle.pointee.batchLock.alreadyHeld().unlock()
           let code = exitCode(ofChild: process)
           #expect(code == 0, "round \(round): exit code \(code)")
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.groupsReleased == released + 101 * round + 100)
           allocator.release(group)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
         }
         try allocator.destroy(root)
       }
@@ -190,7 +191,7 @@ private func useAllocatorOnce(
         }
         isDone.with { $0 = true }
         thread.join()
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         #expect(allocator.statistics.childCachesReparented > 0)
         for root in roots + [own] { try allocator.destroy(root) }
       }
@@ -232,7 +233,8 @@ extension Allocator {
   fileprivate func withQueuesFull<Result>(
     _ objects: [UInt], _ groups: [Pointer<Group>], _ body: () -> Result
   ) -> Result {
-    state.pointee.lifecycle.batchLock.lock()
+    HeldLocks.beginFork()
+    unsafe lifecycle.pointee.batchLock.lock().leaveLocked()
     withWorkersHeldOff(of: self) {
       for object in objects { free(object) }
       for group in groups { release(group) }

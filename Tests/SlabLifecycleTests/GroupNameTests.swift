@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Names of groups: unique among the children that are online, found however many there are.
 
 import SlabPlatform
@@ -40,9 +41,9 @@ import Testing
       #expect(allocator.child("tenant", of: first) == below)
       allocator.release(below)
       #expect(allocator.child("other", of: first) == nil)
-      try allocator.offline(below)
+      try allocator.close(below)
       #expect(allocator.child("tenant", of: first) == nil)
-      try allocator.offline(first)
+      try allocator.close(first)
       let second = try allocator.makeGroup("tenant", isUnique: true)
       #expect(second != first)
       for group in [below, first, second, label] { allocator.release(group) }
@@ -60,8 +61,8 @@ import Testing
       }
       expectWhole(allocator)
       // A bucket for each, so the chains are short.
-      #expect(allocator.state.pointee.registry.groupNames.usedBytes >= count * 8)
-      for index in stride(from: 0, to: count, by: 3) { try allocator.offline(groups[index]) }
+      #expect(allocator.groupsState.pointee.tables.names.usedBytes >= count * 8)
+      for index in stride(from: 0, to: count, by: 3) { try allocator.close(groups[index]) }
       for index in 0..<count {
         let found = allocator.child("g\(index)", of: parent)
         #expect(found == (index % 3 == 0 ? nil : groups[index]))
@@ -76,9 +77,9 @@ import Testing
       #expect(seen.count == count - (count + 2) / 3)
       for group in groups { allocator.release(group) }
       allocator.release(parent)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       allocator.trim()
-      #expect(allocator.state.pointee.registry.groupNames.usedBytes == 4096)
+      #expect(allocator.groupsState.pointee.tables.names.usedBytes == 4096)
       let again = try allocator.makeGroup("again", isUnique: true)
       expectWhole(allocator)
       allocator.release(again)
@@ -97,7 +98,7 @@ import Testing
           allocator.release(named)
         },
         check: { _, _ in
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           expectWhole(allocator)
           #expect(allocator.child("named", of: allocator.rootGroup) == nil)
         })
@@ -122,7 +123,6 @@ import Testing
         groups += level
       }
       let objects = try groups.map { try allocator.allocate(from: root, in: $0) }
-      #expect(throws: AllocatorError.groupHasChildren) { try allocator.offline(top) }
       try allocator.close(top)
       for group in groups {
         #expect(!group.isOnline)
@@ -152,7 +152,7 @@ import Testing
       for index in 0..<100 {
         let child = try allocator.makeGroup("g", below: top, isUnique: true)
         objects.append(try allocator.allocate(from: root, in: child))
-        if index % 2 == 0 { try allocator.offline(child) }
+        if index % 2 == 0 { try allocator.close(child) }
         allocator.release(child)
       }
       // Released without their handles, every group is a zombie.
@@ -200,7 +200,7 @@ import Testing
     }
   #endif
 
-  /// Groups are made below a tree while it is closed, by everybody who can: none is left online.
+  /// Groups are made below a tree while it is closed, by every thread that can: none is left online.
   @Test func whileOthersMakeAndCloseGroups() throws {
     try withAllocator { allocator in
       for round in 0..<30 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tree of groups: its depth, the dense ids, names, and the errors of its operations.
 
 import SlabPlatform
@@ -26,7 +27,7 @@ import Testing
       for group in path { #expect(group.currentBytes == slabOfOne) }
       allocator.free(object)
       for group in path.dropFirst().reversed() {
-        try allocator.offline(group)
+        try allocator.close(group)
         allocator.release(group)
       }
       try allocator.destroy(root)
@@ -41,19 +42,18 @@ import Testing
         #expect(group.pointee.id == index)
         groups.append(group)
       }
-      let table = Pointer<Registry>(of: &allocator.state.pointee.registry)
-      // Nobody works on the ends of these: the id is free as soon as `offline` returns.
+      // Nobody works on the ends of these: the id is free as soon as `close` returns.
       try withWorkersHeldOff(of: allocator) {
         var freed: Set<UInt32> = []
         for index in stride(from: 0, to: 2000, by: 3) {
-          try allocator.offline(groups[index])
+          try allocator.close(groups[index])
           freed.insert(groups[index].pointee.id)
-          #expect(table.pointee.groupIDs.group(index + 1) == nil)
+          #expect(allocator.group(id: index + 1) == nil)
         }
         for _ in freed {
           let group = try allocator.makeGroup("")
           #expect(freed.contains(group.pointee.id))
-          #expect(table.pointee.groupIDs.group(Int(group.pointee.id)) == group)
+          #expect(allocator.group(id: Int(group.pointee.id)) == group)
           groups.append(group)
         }
         let ids = groups.filter { $0.isOnline }.map { $0.pointee.id }
@@ -90,7 +90,7 @@ import Testing
     try withAllocator { allocator in
       let rootGroup = allocator.rootGroup
       allocator.expectError(.rootGroup) { () throws(AllocatorError) in
-        try allocator.offline(rootGroup)
+        try allocator.close(rootGroup)
       }
       allocator.expectError(.rootGroup) { () throws(AllocatorError) in
         try allocator.setMax(1, of: rootGroup)
@@ -103,16 +103,12 @@ import Testing
       allocator.expectError(.invalidLimit) { () throws(AllocatorError) in
         try allocator.setMax(-1, of: parent)
       }
-      allocator.expectError(.groupHasChildren) { () throws(AllocatorError) in
-        try allocator.offline(parent)
-      }
+      try allocator.close(child)
       #expect(parent.isOnline)
-      try allocator.offline(child)
-      // The child's descriptor still exists; only online ones hold the parent up.
-      try allocator.offline(parent)
+      try allocator.close(parent)
       for group in [parent, child] {
         allocator.expectError(.groupOffline) { () throws(AllocatorError) in
-          try allocator.offline(group)
+          try allocator.close(group)
         }
         allocator.expectError(.groupOffline) { () throws(AllocatorError) in
           try allocator.makeGroup("below a dead one", below: group)
@@ -141,7 +137,7 @@ import Testing
             }
             // Leaves first; some by `offline` and `release`, some by the last handle alone.
             for group in path.dropFirst().reversed() {
-              if Bool.random(using: &random) { try? allocator.offline(group) }
+              if Bool.random(using: &random) { try? allocator.close(group) }
               allocator.release(group)
             }
           }
@@ -150,5 +146,12 @@ import Testing
         allocator.release(top)
       }
     }
+  }
+}
+
+extension Allocator {
+  fileprivate func group(id: Int) -> Pointer<Group>? {
+    let registry = lockRegistry()
+    return groupWithID(id, under: registry)
   }
 }

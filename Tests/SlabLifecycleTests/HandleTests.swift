@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Handles: they keep descriptors, and the order in which handles, objects, children and parents go
 // does not matter.
 
@@ -15,7 +16,7 @@ import Testing
   /// Every order of six steps that the contract allows; with the workers done after each of them,
   /// and with all steps before the workers begin.
   @Test(arguments: [true, false], [EndingPolicy.keep, .reparent])
-  func everyOrder(drainingBetween: Bool, endings: EndingPolicy) throws {
+  func everyOrder(settlingBetween: Bool, endings: EndingPolicy) throws {
     var configuration = AllocatorConfiguration()
     configuration.endings = endings
     try withAllocator(configuration: configuration) { allocator in
@@ -31,21 +32,21 @@ import Testing
           switch step {
           case .freeParents: allocator.free(parents)
           case .freeChilds: allocator.free(object)
-          case .offlineParent: try allocator.offline(parent)
-          case .offlineChild: try allocator.offline(child)
+          case .offlineParent: try allocator.close(parent)
+          case .offlineChild: try allocator.close(child)
           case .releaseParent: allocator.release(parent)
           case .releaseChild: allocator.release(child)
           }
         }
-        if drainingBetween {
+        if settlingBetween {
           for step in order {
             try perform(step)
-            allocator.waitUntilDrained()
+            allocator.waitUntilIdle()
             expectWhole(allocator)
           }
         } else {
           try withWorkersHeldOff(of: allocator) { for step in order { try perform(step) } }
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
         }
         let figures = allocator.statistics
         #expect(figures.groupsReleased == 2 * runs, "\(order)")
@@ -86,17 +87,17 @@ import Testing
       #expect(group.isOnline)
       allocator.release(group)
       #expect(allocator.statistics.groupsOfflined == 1)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       // The object holds the group.
       #expect(allocator.statistics.groupsReleased == 0)
       allocator.free(object)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 1)
       try allocator.destroy(root)
     }
   }
 
-  /// The last handle goes back at the moment at which the worker finds the group drained or a
+  /// The last handle goes back at the moment at which the worker finds the group settled or a
   /// cache empty: one of the two releases it, once.
   @Test func releaseRacesWithTheWorkers() throws {
     var configuration = AllocatorConfiguration()
@@ -114,19 +115,19 @@ import Testing
             return
           }
           allocator.retain(group)
-          try? allocator.offline(group)
+          try? allocator.close(group)
           switch Int.random(in: 0..<4, using: &random) {
-          case 0: _ = allocator.state.runFenceBatch()
+          case 0: _ = allocator.runFenceBatch()
           case 1: while group.state == .offline {}
           default: break
           }
           allocator.free(object)
           allocator.release(group)
-          if Bool.random(using: &random) { _ = allocator.state.runDestroyQueue() }
+          if Bool.random(using: &random) { _ = allocator.runDestroyQueue() }
           allocator.release(group)
         }
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 3 * rounds)
       try allocator.destroy(root)
     }
@@ -138,7 +139,7 @@ import Testing
       let isDone = Shared(false)
       let worker = TestThread {
         while !isDone.with({ $0 }) {
-          _ = allocator.state.runFenceBatch()
+          _ = allocator.runFenceBatch()
           if allocator.statistics.pendingEndings < 0 { Issue.record("more done than pending") }
         }
       }
@@ -173,7 +174,7 @@ import Testing
           guard let group else { continue }
           do throws(AllocatorError) {
             allocator.free(try allocator.allocate(from: root, in: group))
-            if Int.random(in: 0..<4, using: &random) == 0 { try allocator.offline(group) }
+            if Int.random(in: 0..<4, using: &random) == 0 { try allocator.close(group) }
           } catch {
             if error != .groupOffline { Issue.record("\(error)") }
           }

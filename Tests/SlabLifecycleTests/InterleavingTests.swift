@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every hop of the life cycle against everything that another thread may do meanwhile. A thread
-// lives a group's whole life, and with it the workers; whoever comes to the hop stops there; then
-// somebody else acts, and all goes on. What must hold is what `withAllocator` checks at its end.
+// lives a group's whole life, and with it the workers; the thread that comes to the hop stops there; then
+// another one acts, and all goes on. What must hold is what `withAllocator` checks at its end.
 //
 // In debug builds only: pause points are nothing in a release build.
 
@@ -22,7 +23,7 @@ import Testing
             try standing(at: hop, of: life) { try life.act(action, at: hop) }
             for root in life.roots where action != .destroyRoots { try allocator.destroy(root) }
             if action == .destroyRoots {
-              allocator.waitUntilDrained()
+              allocator.waitUntilIdle()
               for root in life.roots where allocator.statistics.rootCachesReleased < 2 {
                 try? allocator.destroy(root)
               }

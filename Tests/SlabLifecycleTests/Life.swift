@@ -1,4 +1,5 @@
-// One group's whole life on a thread of its own, and what somebody else may do meanwhile; for the
+// SPDX-License-Identifier: Apache-2.0
+// One group's whole life on a thread of its own, and what another thread may do meanwhile; for the
 // tests that stop a thread at a hop of it. In debug builds only.
 
 import SlabPlatform
@@ -9,14 +10,17 @@ import Testing
 
 #if DEBUG
   extension PausePoint {
-    /// Those at which anything may be done: nobody waits for who stands there. A life is too short for a
-    /// sheaf to grow; `RegistryLockTests` stops a thread there.
-    static let hops = allCases.filter { !inTheMiddle.contains($0) && $0 != .beforeGrowing }
+    /// Those at which anything may be done: nothing waits for the thread that stands there. A life is too short for a
+    /// sheaf or a barn to grow; `HeldLockTests` and `IdleClockTests` stop a thread there.
+    static let hops = allCases.filter {
+      !inTheMiddle.contains($0) && $0 != .beforeGrowing && $0 != .beforeGrowingBarn
+    }
 
     private static let inTheMiddle: Set<PausePoint> = [
       .beforeAddingCharge, .beforeUncharging, .afterEntraining, .beforeCookie,
       .beforeFreeingDeferred, .beforeFlushing, .beforeSleeping, .beforeSleepingWithoutCallbacks,
-      .beforeFreeingDescriptors, .beforeStartingWorker,
+      .beforeFreeingDescriptors, .beforeStartingWorker, .beforeStocking,
+      .beforeUsingSharedCache, .beforeGoingOffline,
     ]
   }
 
@@ -35,7 +39,7 @@ import Testing
     private let isEnding = Shared(false)
     private let isOver = Shared(false)
     private let group = Shared(Pointer<Group>?.none)
-    /// What acts while somebody stands at a hop, and may have to wait for him.
+    /// What acts while a thread stands at a hop, and may have to wait for that thread.
     fileprivate let helpers = Shared([TestThread]())
 
     init(_ allocator: Allocator) throws {
@@ -56,7 +60,7 @@ import Testing
         // More than a slab, so that some go back while the group is online, some at its end.
         var own: [UInt] = []
         for _ in 0..<20 {
-          // Somebody may take the group or the root away meanwhile.
+          // Another thread may take the group or the root away meanwhile.
           guard !isEnding.with({ $0 }), let object = try? allocator.allocate(from: root, in: group)
           else { break }
           own.append(object)
@@ -113,7 +117,7 @@ import Testing
       case .freeObjects: freeObjects()
       case .releaseGroup:
         // Offline, not the handle: the life still uses it.
-        if let group = group.with({ $0 }) { try? allocator.offline(group) }
+        if let group = group.with({ $0 }) { try? allocator.close(group) }
       case .useTheRoots:
         let other = try allocator.makeGroup("other")
         for root in roots {
@@ -187,7 +191,7 @@ import Testing
     let allocator = life.allocator
     PausePoints.arm(hop)
     let thread = TestThread { try? life.live() }
-    // The grace period's hops need a callback that somebody waits for.
+    // The grace period's hops need a callback that a thread waits for.
     let callbacks = TestThread {
       if [.beforeFlip, .afterFlip, .beforeCallbacks].contains(hop) {
         // The life's own callbacks may have come to the hop first, and the body have destroyed the root.

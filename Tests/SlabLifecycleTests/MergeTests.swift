@@ -1,69 +1,11 @@
-// Merging: which caches share a root, whose name it has, and who ends it.
+// SPDX-License-Identifier: Apache-2.0
+// Merging: which caches share a root, and whose name it has.
 
-import Glibc
 import SlabTestSupport
-import Synchronization
 import Testing
 
 @testable import SlabCore
 @testable import SlabPlatform
-
-private func withMergingAllocator(
-  sourceLocation: SourceLocation = #_sourceLocation, _ body: (Allocator) throws -> Void
-) throws {
-  var configuration = AllocatorConfiguration()
-  configuration.mergesCaches = true
-  try withAllocator(configuration: configuration, sourceLocation: sourceLocation) { allocator in
-    try body(allocator)
-    let figures = allocator.statistics
-    #expect(figures.aliasesCreated == figures.aliasesDropped, sourceLocation: sourceLocation)
-    #expect(allocator.aliasObjects == 0, sourceLocation: sourceLocation)
-  }
-}
-
-/// What a cache looks like to those who compare.
-struct Wanted: Sendable, CustomTestStringConvertible {
-  var size: Int
-  var alignment = 0
-  var options: CacheOptions = []
-  var hasConstructor = false
-
-  var testDescription: String {
-    "size \(size), alignment \(alignment)\(options.isEmpty ? "" : ", cache-aligned")"
-      + (hasConstructor ? ", constructor" : "")
-  }
-}
-
-private func doNothing(_ object: UnsafeMutableRawPointer) {}
-
-extension Allocator {
-  fileprivate func makeReference(_ name: String, size: Int) throws(AllocatorError)
-    -> CacheReference
-  {
-    try makeReference(name, Wanted(size: size))
-  }
-
-  fileprivate func makeReference(
-    _ name: String, _ wanted: Wanted
-  ) throws(AllocatorError) -> CacheReference {
-    let bytes = Array(name.utf8)
-    return try unsafe makeReference(
-      named: bytes.span, objectSize: wanted.size, alignment: wanted.alignment,
-      options: wanted.options, constructor: wanted.hasConstructor ? doNothing : nil)
-  }
-
-  /// Names in slabinfo of the caches of users, newest first.
-  fileprivate func namesInSlabinfo() throws -> [String] {
-    return try slabinfo().split(separator: "\n").dropFirst(2).map {
-      String($0.split(separator: " ")[0])
-    }.filter { !$0.hasPrefix("core:") }
-  }
-
-  /// Objects that are taken from the general cache of the aliases' size and not free.
-  fileprivate var aliasObjects: Int {
-    (try? liveObjects(of: state.pointee.general[2]!)) ?? -1
-  }
-}
 
 @Suite(.inTurn) struct MergeTests {
   @Test(arguments: [
@@ -106,7 +48,7 @@ extension Allocator {
         }
         for object in objects {
           #expect(object % UInt(max(wanted.1.alignment, 8)) == 0)
-          allocator.free(object, to: wanted.0.root)
+          SharedHeap.free(object, to: wanted.0.root)
         }
       }
       expectWhole(allocator)
@@ -145,6 +87,20 @@ extension Allocator {
     }
   }
 
+  /// Under the registry lock, which all tenants need: however many roots there are.
+  @Test func theOldestIsFoundWithoutAWalk() throws {
+    try withMergingAllocator { allocator in
+      let others = try (1...1000).map { try allocator.makeReference("other-\($0)", size: 8 * $0) }
+      let before = allocator.statistics.listSteps
+      let user = try allocator.makeReference("user", size: 64)
+      // One root, and the names in one bucket of their index.
+      #expect(allocator.statistics.listSteps - before < 10)
+      #expect(user.root == others[7].root)
+      try allocator.destroy(user)
+      for other in others { try allocator.destroy(other) }
+    }
+  }
+
   @Test func names() throws {
     try withMergingAllocator { allocator in
       var users = try ["a", "b", "c", "d"].map { try allocator.makeReference($0, size: 64) }
@@ -155,7 +111,7 @@ extension Allocator {
       let group = try allocator.makeGroup("group")
       let object = try allocator.allocate(from: root, in: group)
       func check(_ expected: [String]) throws {
-        #expect(users.map { $0.name.text } == expected)
+        #expect(users.map { $0.nameOfUser.text } == expected)
         #expect(try allocator.namesInSlabinfo() == ["other", expected[0]])
         #expect(
           try allocator.slabinfo(of: group).split(separator: "\n")[2].hasPrefix(expected[0] + " "))
@@ -193,103 +149,6 @@ extension Allocator {
     }
   }
 
-  @Test func onlyTheLastUserIsRefused() throws {
-    try withMergingAllocator { allocator in
-      let one = try allocator.makeReference("one", size: 64)
-      let two = try allocator.makeReference("two", size: 64)
-      let group = try allocator.makeGroup("group")
-      let objects = try (0..<7).map { index in
-        try allocator.allocate(from: two.root, in: index < 3 ? group : nil)
-      }
-      let pending = allocator.statistics.pendingEndings
-      // They are another one's: no reason to refuse, nothing to end, nothing to wait for.
-      try allocator.destroy(one)
-      #expect(allocator.statistics.pendingEndings == pending)
-      #expect(two.root.cache.state == .active)
-      let before = try allocator.slabinfo()
-      for live in stride(from: objects.count, to: 0, by: -1) {
-        allocator.expectError(.cacheBusy(objects: live)) { () throws(AllocatorError) in
-          try allocator.destroy(two)
-        }
-        if live == objects.count {
-          // Nothing has changed: its name, its line, and that it can be joined.
-          #expect(try allocator.slabinfo() == before)
-          let three = try allocator.makeReference("three", size: 64)
-          #expect(three.root == two.root)
-          try allocator.destroy(three)
-        }
-        allocator.free(objects[live - 1])
-      }
-      try allocator.destroy(two)
-      allocator.expectError(.cacheDestroyed) { () throws(AllocatorError) in
-        try allocator.liveObjects(of: two.root)
-      }
-      allocator.release(group)
-    }
-  }
-
-  /// While the last user's objects are counted nobody joins: so they are counted once, whatever others do,
-  /// and those who come get a root of their own.
-  @Test(arguments: [false, true]) func nobodyJoinsWhileObjectsAreCounted(isBusy: Bool) throws {
-    try withMergingAllocator { allocator in
-      let last = try allocator.makeReference("last", size: 64)
-      let object = isBusy ? try allocator.allocate(from: last.root, in: nil) : nil
-      let hasLeft = try allocator.leaveUnlessLast(last)
-      #expect(!hasLeft)
-      let other = try allocator.makeReference("other", size: 64)
-      #expect(other.root != last.root && other.alias == nil)
-      // An alias elsewhere, whose making used to begin the end anew.
-      let third = try allocator.makeReference("third", size: 64)
-      #expect(third.root == other.root && third.alias != nil)
-      allocator.expectError(.nameInUse) { () throws(AllocatorError) in
-        try allocator.makeReference("last", size: 64)
-      }
-      let live = try allocator.liveObjects(of: last.root)
-      #expect(live == (isBusy ? 1 : 0))
-      if isBusy {
-        allocator.expectError(.cacheBusy(objects: 1)) { () throws(AllocatorError) in
-          try allocator.lockToEnd(last, live: live)
-        }
-        // The oldest can be joined again.
-        let next = try allocator.makeReference("next", size: 64)
-        #expect(next.root == last.root)
-        try allocator.destroy(next)
-      } else {
-        try allocator.lockToEnd(last, live: live)
-        allocator.state.pointee.registry.lock.unlock()
-        #expect(last.root.pointee.usersEnding == 0)
-      }
-      if let object { allocator.free(object) }
-      try allocator.destroy(last)
-      try allocator.destroy(third)
-      try allocator.destroy(other)
-    }
-  }
-
-  /// A cache that is ending is on the lists until its workers are through.
-  @Test func neverIntoOneThatIsEnding() throws {
-    try withMergingAllocator { allocator in
-      let one = try allocator.makeReference("one", size: 64)
-      let two = try allocator.makeReference("two", size: 64)
-      try withWorkersHeldOff(of: allocator) {
-        try allocator.destroy(one)
-        try allocator.destroy(two)
-        let next = try allocator.makeReference("two", size: 64)
-        #expect(next.root != two.root)
-        #expect(next.alias == nil)
-        let joined = try allocator.makeReference("one", size: 64)
-        #expect(joined.root == next.root)
-        expectNames(["two"], try allocator.namesInSlabinfo())
-        try allocator.destroy(next)
-        try allocator.destroy(joined)
-      }
-    }
-  }
-
-  private func expectNames(_ expected: [String], _ found: [String]) {
-    #expect(found == expected)
-  }
-
   @Test func zeroedForTheLargestUser() throws {
     try withMergingAllocator { allocator in
       let small = try allocator.makeReference("small", size: 57)
@@ -308,95 +167,5 @@ extension Allocator {
       try allocator.destroy(large)
       try allocator.destroy(small)
     }
-  }
-
-  @Test func leavingTwice() async {
-    await #expect(processExitsWith: .signal(SIGABRT)) {
-      try withMergingAllocator { allocator in
-        let one = try allocator.makeReference("one", size: 64)
-        _ = try allocator.makeReference("two", size: 64)
-        try allocator.destroy(one)
-        try allocator.destroy(one)
-      }
-    }
-    await #expect(processExitsWith: .signal(SIGABRT)) {
-      try withMergingAllocator { allocator in
-        _ = try allocator.makeReference("one", size: 64)
-        let two = try allocator.makeReference("two", size: 64)
-        try allocator.destroy(two)
-        try allocator.destroy(two)
-      }
-    }
-  }
-
-  /// Threads make and destroy caches that are alike: whoever has a reference has a root that works,
-  /// and that ends with its last user.
-  @Test func makingAgainstDestroying() throws {
-    let rounds = isDebugBuild ? 300 : 2000
-    try withMergingAllocator { allocator in
-      let joined = Atomic<Int>(0)
-      let busy = Atomic<Int>(0)
-      onThreads(4) { thread in
-        for round in 0..<rounds {
-          do throws(AllocatorError) {
-            let user = try allocator.makeReference("user-\(thread)", size: 57 + round % 8)
-            if user.alias != nil { joined.add(1, ordering: .relaxed) }
-            #expect(user.name.text == "user-\(thread)")
-            let object = try allocator.allocate(from: user.root, in: nil)
-            fillObject(object, size: 57, tag: UInt64(thread))
-            if round % 3 == 0 {
-              // Refused if it is the last; what it says are objects that live.
-              do throws(AllocatorError) { try allocator.destroy(user) } catch {
-                guard case .cacheBusy(let objects) = error, objects >= 1 else {
-                  Issue.record("\(error)")
-                  return
-                }
-                busy.add(1, ordering: .relaxed)
-                #expect(isFilled(object, size: 57, tag: UInt64(thread)))
-                allocator.free(object, to: user.root)
-                try endAmongOthers(user, of: allocator)
-                continue
-              }
-              // It was not: the object is counted as another's, who may be waiting for it.
-              #expect(isFilled(object, size: 57, tag: UInt64(thread)))
-              allocator.free(object)
-            } else {
-              #expect(isFilled(object, size: 57, tag: UInt64(thread)))
-              allocator.free(object, to: user.root)
-              try endAmongOthers(user, of: allocator)
-            }
-          } catch {
-            Issue.record("\(error)")
-          }
-        }
-      }
-      allocator.waitUntilDrained()
-      expectWhole(allocator)
-      let names = try allocator.namesInSlabinfo()
-      #expect(names.isEmpty)
-      #expect(joined.load(ordering: .relaxed) > 0)
-      #expect(busy.load(ordering: .relaxed) > 0)
-    }
-  }
-}
-
-/// Ends a user whose own objects are free. As the last one he may meet objects that somebody who
-/// left before him has not freed yet.
-private func endAmongOthers(
-  _ user: CacheReference, of allocator: Allocator
-) throws(AllocatorError) {
-  while true {
-    do throws(AllocatorError) {
-      try allocator.destroy(user)
-      return
-    } catch {
-      guard case .cacheBusy = error else { throw error }
-    }
-  }
-}
-
-extension CacheName {
-  fileprivate var text: String {
-    String(decoding: (0..<byteCount).map { self[$0] }, as: UTF8.self)
   }
 }

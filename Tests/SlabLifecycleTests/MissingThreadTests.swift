@@ -1,4 +1,5 @@
-// Where the system gives no thread: that is said once, and whoever ends groups, frees or waits does the
+// SPDX-License-Identifier: Apache-2.0
+// Where the system gives no thread: that is said once, and the threads that end groups, free or wait do the
 // work, with a bound.
 
 import Glibc
@@ -33,14 +34,14 @@ private func refuseThreads() {
         }
         #expect(allocator.statistics.workerThreadsPeak == 0)
         try allocator.destroy(root)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         _ = FaultInjection.end()
       }
     }
     let text = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
     let line =
       "slab: the system gives no thread (error 11): "
-      + "its work is done by those who free, end groups or wait\n"
+      + "its work is done by the threads that free, end groups or wait\n"
     #expect(text == line)
   }
 
@@ -67,6 +68,35 @@ private func refuseThreads() {
     }
   }
 
+  /// Free pages that the idle clock is to look at: the next thread that frees some finds the worker that could not be
+  /// had before, also in a child of fork.
+  @Test(arguments: [false, true]) func pagesFindAThreadLater(forks: Bool) async {
+    await #expect(processExitsWith: .success) { [forks = forks as Bool] in
+      prepareForForks()
+      var configuration = AllocatorConfiguration()
+      // The parent's rounds are not over when it forks.
+      configuration.idleRoundMilliseconds = forks ? 200 : 1
+      try withAllocator(configuration: configuration, givesBackIdle: true) { allocator in
+        let root = try allocator.makeCache("cache", size: 8192)
+        let objects = try (0..<6000).map { _ in try allocator.allocate(from: root, in: nil) }
+        if !forks { refuseThreads() }
+        for object in objects.prefix(4000) { allocator.free(object) }
+        if !forks { _ = FaultInjection.end() }
+        let process = forks ? forkProcess() : 0
+        if process == 0 {
+          for object in objects.dropFirst(4000) { allocator.free(object) }
+          let isOver = eventually { allocator.nanosecondsUntilIdleRound == 0 }
+          if forks { _exit(isOver ? 0 : 1) }
+          #expect(isOver)
+        } else {
+          #expect(exitCode(ofChild: process) == 0)
+          for object in objects.dropFirst(4000) { allocator.free(object) }
+        }
+        try allocator.destroy(root)
+      }
+    }
+  }
+
   /// A thread at its limit waits for endings that it cannot do, with a shrinker's slab in hand, while
   /// another one forks.
   @Test func waitingForEndingsWhileAForkWaits() async {
@@ -78,16 +108,17 @@ private func refuseThreads() {
         let request = try allocator.makeGroup("request", below: tenant)
         let full = try allocator.makeGroup("full", below: tenant)
         let object = try allocator.allocate(from: root, in: full)
-        let hoard = Hoard(allocator) { _ = eventually { ForkHandlers.isForking } }
+        let hoard = Hoard(allocator) { _ = eventually { ForkGate.isForking } }
         let idle = try allocator.makeCache("idle", size: 64)
         hoard.add(try allocator.allocate(from: idle, in: nil))
         let shrinker = try hoard.register(for: full)
-        // Neither a worker nor who helps gets at the batch.
-        allocator.state.pointee.lifecycle.batchLock.lock()
+        // Neither a worker nor a helper gets at the batch.
+        let batch = allocator.lifecycle.pointee.batchLock.lock()
+        HeldLocks.beginFork()
         let isThere = Shared(false)
         let thread = TestThread {
           refuseThreads()
-          try? allocator.offline(request)
+          try? allocator.close(request)
           isThere.with { $0 = true }
           allocator.expectError(.groupLimit(tenant)) { () throws(AllocatorError) in
             try allocator.allocate(from: root, in: full)
@@ -99,11 +130,42 @@ private func refuseThreads() {
         if process == 0 { _exit(0) }
         #expect(exitCode(ofChild: process) == 0)
         thread.join()
-        allocator.state.pointee.lifecycle.batchLock.unlock()
+        batch.unlock()
         allocator.unregisterShrinker(shrinker)
         allocator.free(object)
         for group in [request, full, tenant] { allocator.release(group) }
         for root in [root, idle] { try allocator.destroy(root) }
+      }
+    }
+  }
+
+  /// Others do the work already, and take long: a thread at its limit waits no longer than it has patience.
+  @Test func waitingForEndingsBesideWhoeverDoesThem() async {
+    await #expect(processExitsWith: .success) {
+      try withAllocator { allocator in
+        let root = try allocator.makeChargedCache()
+        let tenant = try allocator.makeGroup("tenant", max: slabOfOne)
+        let request = try allocator.makeGroup("request", below: tenant)
+        let full = try allocator.makeGroup("full", below: tenant)
+        let object = try allocator.allocate(from: root, in: full)
+        HeldLocks.beginFork()
+        for index in 0..<Workers.most {
+          unsafe allocator.lifecycle.pointee.workers.busy[index].lock().leaveLocked()
+        }
+        TestThread {
+          refuseThreads()
+          try? allocator.close(request)
+          allocator.expectError(.groupLimit(tenant)) { () throws(AllocatorError) in
+            try allocator.allocate(from: root, in: full)
+          }
+          _ = FaultInjection.end()
+        }.join()
+        for index in 0..<Workers.most {
+          unsafe allocator.lifecycle.pointee.workers.busy[index].alreadyHeld().unlock()
+        }
+        allocator.free(object)
+        for group in [request, full, tenant] { allocator.release(group) }
+        try allocator.destroy(root)
       }
     }
   }
@@ -118,11 +180,11 @@ extension Allocator {
   fileprivate func deferAndCall(_ root: Pointer<RootCache>) throws {
     freeAfterGracePeriod(try allocate(from: root, in: nil))
     let object = try allocate(from: root, in: nil)
-    Words(at: object)[2] = UInt64(state.address)
-    unsafe call(Pointer(nonzeroAddress: object)) { head in
+    Words(at: object)[2] = UInt64(address)
+    unsafe call(Pointer<GracePeriodCallback>(nonzeroAddress: object)) { head in
       let object = UInt(bitPattern: head)
       CallbackCount.ran.add(1, ordering: .relaxed)
-      Allocator(state: Pointer(nonzeroAddress: UInt(Words(at: object)[2]))).free(object)
+      unsafe Allocator(nonzeroAddress: UInt(Words(at: object)[2])).free(object)
     }
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Nothing is left: hundreds of thousands of groups and child caches come and go, in waves and all
 // at once, and every counter and the memory is back where it was.
 
@@ -44,12 +45,12 @@ private func residentBytes() -> Int {
         }
         // Once around, so that what is kept for good is there: sums, ids, the region's first pages.
         try live(wave)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         allocator.trim()
         let before = allocator.statistics
         let residentBefore = residentBytes()
         for _ in 0..<(total / wave) { try live(wave) }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         allocator.trim()
         let after = allocator.statistics
         #expect(after.groupsCreated == total + wave)
@@ -73,6 +74,34 @@ private func residentBytes() -> Int {
         #expect(isSanitized || residentBytes() <= residentBefore + (4 << 20))
         for root in roots { try allocator.destroy(root) }
       }
+    }
+  }
+
+  /// The most that there was stays the most, whatever goes back: pages, sheaves, and the tables of names.
+  @Test func thePeakIsThePeak() throws {
+    try withAllocator { allocator in
+      let roots = try (0..<40).map { try allocator.makeCache("cache-\($0)", size: 64) }
+      for root in roots {
+        let objects = try (0..<200).map { _ in try allocator.allocate(from: root, in: nil) }
+        for object in objects { allocator.free(object) }
+      }
+      let groups = try (0..<3000).map { try allocator.makeGroup("group-\($0)", isUnique: true) }
+      let most = allocator.statistics
+      #expect(most.systemBytesPeak >= most.systemBytes)
+      let (sheaves, tables) = (
+        allocator.region.usedBytes, allocator.tableFigures.now
+      )
+      for group in groups { allocator.release(group) }
+      for root in roots { try allocator.destroy(root) }
+      allocator.waitUntilIdle()
+      allocator.trim()
+      #expect(allocator.region.usedBytes < sheaves)
+      #expect(allocator.tableFigures.now < tables)
+      #expect(allocator.region.usedBytesPeak == sheaves)
+      #expect(allocator.tableFigures.peak >= tables)
+      let now = allocator.statistics
+      #expect(now.systemBytes < most.systemBytes)
+      #expect(now.systemBytesPeak >= most.systemBytesPeak)
     }
   }
 
@@ -107,7 +136,7 @@ private func residentBytes() -> Int {
           allocator.free(try allocator.allocate(from: roots[index], in: nil))
         }
         for root in roots { try allocator.destroy(root) }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         allocator.trim()
       }
       try live()
@@ -122,5 +151,12 @@ private func residentBytes() -> Int {
             && now.usedBytes <= 16 * (32 << 10)
         })
     }
+  }
+}
+
+extension Allocator {
+  fileprivate var tableFigures: (now: Int, peak: Int) {
+    let registry = lockRegistry()
+    return (tableBytes(under: registry), tableBytesPeak(under: registry))
   }
 }

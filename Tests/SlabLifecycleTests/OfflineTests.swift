@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The end of a group: at once for its user, and what follows by itself.
 
 import SlabPlatform
@@ -24,12 +25,12 @@ import Testing
         }
       }
       try withWorkersHeldOff(of: allocator) {
-        try allocator.offline(group)
+        try allocator.close(group)
         // Before the fence worker has closed anything, from a cache with objects in its sheaf.
         refuse()
         for object in objects[..<20] { #expect(object.free(to: allocator)) }
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       refuse()
       expectWhole(allocator)
       for object in objects[20...] { #expect(object.free(to: allocator)) }
@@ -57,14 +58,16 @@ import Testing
           try allocator.warmUp(roots[0], in: group)
         }
         let before = allocator.statistics
-        for child in children { child.pointee.lock.lock() }
+        HeldLocks.beginFork()
+        for child in children { unsafe child.pointee.lock.lock().leaveLocked() }
+        HeldLocks.beginFork()
         // Every system call of this thread fails and is counted.
         FaultInjection.failCall(
           1, of: .all, with: .resourceTemporarilyUnavailable, repeating: true)
-        for group in groups { try allocator.offline(group) }
+        for group in groups { try allocator.close(group) }
         // An attempt to start a worker now and then, since none could be had: nothing else.
         #expect((1...groups.count).contains(FaultInjection.end()))
-        for child in children { child.pointee.lock.unlock() }
+        for child in children { unsafe child.pointee.lock.alreadyHeld().unlock() }
         let after = allocator.statistics
         #expect(after.fences == 0 && after.fenceBatches == 0)
         #expect(after.sheafFences == before.sheafFences)
@@ -80,15 +83,15 @@ import Testing
       let root = try allocator.makeCache("plain", size: slabOfOne)
       let group = try allocator.makeGroup("group")
       let objects = try (0..<10).map { _ in try allocator.allocate(from: root, in: group) }
-      try allocator.offline(group)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      allocator.waitUntilIdle()
       for (index, object) in objects.enumerated() {
         allocator.free(object)
         // No shrink, no worker: the free itself gives the slab back.
         #expect(group.currentBytes == (9 - index) * slabOfOne)
       }
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesReleased == 1)
       try allocator.destroy(root)
     }
@@ -102,7 +105,7 @@ import Testing
       let group = try allocator.makeGroup("group")
       let objects = try (0..<4).map { _ in try allocator.allocate(from: root, in: group) }
       try withWorkersHeldOff(of: allocator) {
-        try allocator.offline(group)
+        try allocator.close(group)
         for object in objects { allocator.free(object) }
         #expect(group.currentBytes == 0)
       }
@@ -123,8 +126,8 @@ import Testing
         for object in objects { allocator.free(object) }
       }
       #expect(group.currentBytes > 0)
-      try allocator.offline(group)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      allocator.waitUntilIdle()
       #expect(group.currentBytes == 0)
       let figures = allocator.statistics
       #expect(figures.childCachesShutDown == 4 && figures.childCachesReleased == 0)
@@ -139,14 +142,14 @@ import Testing
   }
 
   /// The sheaf of a cache that has ended is another cache's by now: what is in it is not its own.
-  @Test func aDrainedSheafIsAnotherCaches() throws {
+  @Test func aFlushedSheafIsAnotherCaches() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("ended", size: 64)
       let group = try allocator.makeGroup("group")
       try allocator.warmUp(root, in: group)
       let object = try allocator.allocate(from: root, in: group)
-      try allocator.offline(group)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      allocator.waitUntilIdle()
       let other = try allocator.makeCache("other", size: 64)
       try allocator.warmUp(other, in: nil)
       allocator.expectError(.cacheBusy(objects: 1)) { () throws(AllocatorError) in
@@ -170,9 +173,9 @@ import Testing
       }
       let pin = objects.remove(at: 2)
       for object in objects { #expect(object.free(to: allocator)) }
-      try allocator.offline(group)
-      try allocator.offline(parent)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      try allocator.close(parent)
+      allocator.waitUntilIdle()
       let lines = try allocator.slabinfo(of: group).split(separator: "\n").dropFirst(2)
       #expect(lines.count == 1 && lines.first?.hasPrefix("cache-2 ") == true)
       // Nobody holds a handle any more: the object holds its cache, its group and its group's
@@ -185,14 +188,14 @@ import Testing
       expectWhole(allocator)
       #expect(pin.free(to: allocator))
       #expect(allocator.statistics.chargedBytes == 0)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       figures = allocator.statistics
       #expect(figures.childCachesReleased == 5 && figures.groupsReleased == 2)
       for root in roots { try allocator.destroy(root) }
     }
   }
 
-  /// Threads allocate with handles of their own while the group goes offline and is drained: each
+  /// Threads allocate with handles of their own while the group goes offline and is settled: each
   /// gets objects, then errors for ever, and never anything else.
   @Test func allocationsRaceWithOffline() throws {
     try withAllocator { allocator in
@@ -233,8 +236,8 @@ import Testing
           }
         }
         #expect(eventually { started.with { $0 } == 7 })
-        try allocator.offline(group)
-        if round % 2 == 0 { allocator.waitUntilDrained() }
+        try allocator.close(group)
+        if round % 2 == 0 { allocator.waitUntilIdle() }
         allocator.release(group)
         for thread in threads { thread.join() }
       }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reparenting of many caches, and beside frees on other threads.
 
 import SlabPlatform
@@ -20,12 +21,12 @@ import Testing
         }
         allocator.release(group)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let charged = parent.currentBytes
       #expect(charged == pages(of: objects.map(\.address)).count * 4096)
       #expect(parent.pointee.cacheCount == 1000)
       allocator.release(parent)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.rootGroup.pointee.cacheCount == 1000)
       #expect(allocator.statistics.childCachesReparented == 1000)
       #expect(allocator.statistics.chargedBytes == charged)
@@ -65,7 +66,7 @@ import Testing
                 }
                 live.with { $0 += objects }
                 allocator.release(group)
-                if Bool.random(using: &random) { allocator.state.hurryWorkers() }
+                if Bool.random(using: &random) { allocator.hurryWorkers() }
                 allocator.release(parent)
               } catch {
                 Issue.record("\(error)")
@@ -89,7 +90,7 @@ import Testing
             if taken.isEmpty, isLast { return }
           }
         }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         expectWhole(allocator)
         #expect(base.currentBytes == 0 && base.pointee.cacheCount == 0)
         let figures = allocator.statistics

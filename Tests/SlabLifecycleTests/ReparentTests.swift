@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reparenting: a group that has ended is gone whatever lives on, and what lives on is charged as it
 // was, to the byte, to every group above.
 
@@ -33,14 +34,14 @@ extension Allocator {
       }
       for _ in 0..<40 { #expect(objects.removeFirst().free(to: allocator)) }
       // What goes back by itself at an ending: sheaves and empty slabs.
-      try allocator.offline(group)
-      allocator.waitUntilDrained()
+      try allocator.close(group)
+      allocator.waitUntilIdle()
       let own = group.currentBytes
       let before = [middle, top, allocator.rootGroup].map(\.currentBytes)
       #expect(own > 0 && before[0] > own)
       let cachesOfMiddle = middle.pointee.cacheCount
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let figures = allocator.statistics
       #expect(figures.groupsReleased == 1 && figures.groupsDying == 0)
       #expect(figures.childCachesReparented == roots.count)
@@ -51,7 +52,7 @@ extension Allocator {
       // And back to what the parents have of their own.
       for object in objects { #expect(object.free(to: allocator)) }
       #expect([middle, top, allocator.rootGroup].map(\.currentBytes) == before.map { $0 - own })
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(middle.pointee.cacheCount == cachesOfMiddle)
       // The middle's handle does not hold what it inherited.
       #expect(allocator.statistics.childCachesReleased == roots.count)
@@ -64,7 +65,7 @@ extension Allocator {
   }
 
   /// Pages that several caches share go over with what is free in them: the parent uses it, and a
-  /// page goes back with its last object, whoever's that is.
+  /// page goes back with its last object, whichever group's that is.
   @Test func sharedPagesGoOverWhole() throws {
     try withAllocator { allocator in
       let roots = try [16, 48, 112, 240].map { try allocator.makeCache("cache-\($0)", size: $0) }
@@ -79,7 +80,7 @@ extension Allocator {
       #expect(pages(of: objects.joined().map(\.address)).count == 5)
       #expect(parent.currentBytes == 5 * 4096)
       for group in groups { allocator.release(group) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 5)
       #expect(parent.currentBytes == 5 * 4096)
       expectWhole(allocator)
@@ -94,17 +95,17 @@ extension Allocator {
         // The parent's own caches keep their empty slabs.
         let used = pages(of: left.map(\.address)).union(pages(of: own.map(\.address)))
         #expect(parent.currentBytes == used.count * 4096)
-        expectWholeWhenDrained(allocator)
+        expectWholeWhenIdle(allocator)
       }
       allocator.release(parent)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.chargedBytes == 0)
       for root in roots { try allocator.destroy(root) }
     }
   }
 
   /// A path ends from the bottom up: what is left goes from level to level, to the root group.
-  @Test(arguments: [true, false]) func leftoversAreHandedOn(drainingBetween: Bool) throws {
+  @Test(arguments: [true, false]) func leftoversAreHandedOn(settlingBetween: Bool) throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let large = try allocator.makeCache("large", size: slabOfOne)
@@ -119,10 +120,10 @@ extension Allocator {
       }
       let charged = 6 * (4096 + slabOfOne)
       for level in (1...6).reversed() {
-        try allocator.offline(path[level])
+        try allocator.close(path[level])
         allocator.release(path[level])
-        if drainingBetween {
-          allocator.waitUntilDrained()
+        if settlingBetween {
+          allocator.waitUntilIdle()
           let figures = allocator.statistics
           #expect(figures.groupsReleased == 7 - level && figures.groupsDying == 0)
           #expect(path[level - 1].pointee.cacheCount == 2 * UInt32(7 - level) + (level > 1 ? 2 : 0))
@@ -130,18 +131,18 @@ extension Allocator {
           expectWhole(allocator)
         }
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let figures = allocator.statistics
       #expect(figures.groupsReleased == 6 && figures.childCachesReparented == 12)
       #expect(figures.chargedBytes == charged)
       for object in objects { #expect(allocator.owner(of: object.address) == allocator.rootGroup) }
-      // Each cache has a line of its own, under its root's name.
+      // The caches of one root are one line.
       let lines = try allocator.slabinfo(of: allocator.rootGroup).split(separator: "\n")
-      #expect(lines.count { $0.hasPrefix("cache ") } == 6)
-      #expect(lines.count { $0.hasPrefix("large ") } == 6)
+      #expect(lines.count { $0.hasPrefix("cache ") } == 1)
+      #expect(lines.count { $0.hasPrefix("large ") } == 1)
       for object in objects { #expect(object.free(to: allocator)) }
       #expect(allocator.statistics.chargedBytes == 0)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(try allocator.slabinfo(of: allocator.rootGroup).split(separator: "\n").count == 2)
       for root in [root, large] { try allocator.destroy(root) }
     }
@@ -159,7 +160,7 @@ extension Allocator {
       let objects = try groups.map { try allocator.allocate(from: root, in: $0) }
       for group in groups {
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         expectWhole(allocator)
       }
       // The leaf's object is the keeper's; the zombie holds the keeper and both hold the top, which
@@ -168,14 +169,14 @@ extension Allocator {
       #expect(objects.map { allocator.owner(of: $0) } == [keeper, zombie, keeper, top])
       #expect(keeper.currentBytes == 3 * slabOfOne && top.currentBytes == 4 * slabOfOne)
       allocator.free(objects[1])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 2)
       allocator.free(objects[2])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       // An inherited object pins a keeper as its own do.
       #expect(allocator.statistics.groupsReleased == 2 && keeper.currentBytes == slabOfOne)
       allocator.free(objects[0])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 4)
       #expect(allocator.owner(of: objects[3]) == allocator.rootGroup)
       #expect(allocator.statistics.chargedBytes == slabOfOne)
@@ -185,7 +186,28 @@ extension Allocator {
     }
   }
 
-  /// Who holds a handle finds everything as it was; the last one sets it going.
+  /// A late free looks at the cache alone, whose owner changes meanwhile; that is for ThreadSanitizer to see.
+  @Test func freesBesideTheMove() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      for _ in 0..<200 {
+        let group = try allocator.makeGroup("group")
+        var objects = try (0..<60).map { _ in try allocator.allocate(from: root, in: group) }
+        try allocator.close(group)
+        allocator.waitUntilIdle()
+        allocator.release(group)
+        // One stays until the move is over, so no slab is empty and no lock but the cache's is taken.
+        while objects.count > 1 { allocator.free(objects.removeLast()) }
+        allocator.waitUntilIdle()
+        #expect(allocator.owner(of: objects[0]) == allocator.rootGroup)
+        allocator.free(objects[0])
+      }
+      #expect(allocator.statistics.childCachesReparented == 200)
+      try allocator.destroy(root)
+    }
+  }
+
+  /// The holder of a handle finds everything as it was; the last one sets it going.
   @Test func handlesDelayTheMove() throws {
     try withAllocator { allocator in
       let roots = try [64, slabOfOne, 64].enumerated().map {
@@ -195,14 +217,14 @@ extension Allocator {
       let objects = try roots.map { try allocator.allocate(from: $0, in: group) }
       let caches = objects.map { allocator.cache(of: $0)! }
       allocator.retain(group)
-      try allocator.offline(group)
+      try allocator.close(group)
       allocator.release(group)
-      allocator.waitUntilDrained()
-      #expect(group.state == .drained && group.pointee.cacheCount == 3)
+      allocator.waitUntilIdle()
+      #expect(group.state == .settled && group.pointee.cacheCount == 3)
       #expect(group.currentBytes == 4096 + slabOfOne)
       // A cache that is shut down meanwhile keeps its descriptor, as long as the handle.
       allocator.free(objects[0])
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesReleased == 0)
       for cache in caches {
         allocator.expectError(.groupOffline) { () throws(AllocatorError) in try cache.allocate() }
@@ -218,7 +240,7 @@ extension Allocator {
         allocator.free(objects[1])
         #expect(allocator.rootGroup.currentBytes == 4096)
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let figures = allocator.statistics
       #expect(figures.groupsReleased == 1 && figures.childCachesReleased == 2)
       #expect(figures.chargedBytes == 4096)
@@ -238,7 +260,7 @@ extension Allocator {
       let child = try allocator.makeGroup("child", below: parent)
       let left = try (0..<3).map { _ in try allocator.allocate(from: root, in: child) }
       allocator.release(child)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 1)
       let own = try allocator.allocate(from: root, in: parent)
       func refuse() {
@@ -267,15 +289,15 @@ extension Allocator {
         let groups = try (0..<40).map { try allocator.makeGroup("group-\($0)", below: parent) }
         let objects = try (groups + [parent]).map { try allocator.allocate(from: root, in: $0) }
         for group in groups { allocator.release(group) }
-        if round % 2 == 0 { allocator.waitUntilDrained() }
+        if round % 2 == 0 { allocator.waitUntilIdle() }
         allocator.expectError(.cacheBusy(objects: 41)) { () throws(AllocatorError) in
           try allocator.destroy(root)
         }
         for object in objects { allocator.free(object) }
         try allocator.destroy(root)
-        if round % 3 == 0 { allocator.waitUntilDrained() }
+        if round % 3 == 0 { allocator.waitUntilIdle() }
       }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 20)
       #expect(parent.pointee.cacheCount == 0 && parent.currentBytes == 0)
       allocator.release(parent)
@@ -290,7 +312,7 @@ extension Allocator {
         _ group: Pointer<Group>, online: Int, dying: Int,
         sourceLocation: SourceLocation = #_sourceLocation
       ) {
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         let expected = GroupDescendants(online: online, dying: dying)
         #expect(allocator.descendants(of: group) == expected, sourceLocation: sourceLocation)
       }
@@ -302,7 +324,7 @@ extension Allocator {
       expect(top, online: 3, dying: 0)
       expect(leaf, online: 0, dying: 0)
       let objects = try [keeper, leaf].map { try allocator.allocate(from: root, in: $0) }
-      try allocator.offline(leaf)
+      try allocator.close(leaf)
       // Held by its handle.
       expect(middle, online: 1, dying: 1)
       allocator.release(leaf)
@@ -311,7 +333,7 @@ extension Allocator {
       // Held by its object.
       expect(middle, online: 0, dying: 1)
       expect(top, online: 1, dying: 1)
-      try allocator.offline(middle)
+      try allocator.close(middle)
       allocator.release(middle)
       // Held by the keeper.
       expect(top, online: 0, dying: 2)
@@ -327,8 +349,8 @@ extension Allocator {
     }
   }
 
-  private func expectWholeWhenDrained(_ allocator: Allocator) {
-    allocator.waitUntilDrained()
+  private func expectWholeWhenIdle(_ allocator: Allocator) {
+    allocator.waitUntilIdle()
     expectWhole(allocator)
   }
 }

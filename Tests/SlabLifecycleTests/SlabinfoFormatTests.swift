@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The text of slabinfo 2.1: to the byte as the kernel's printf makes it,
 // newest cache first, with numbers that add up.
 
@@ -99,7 +100,7 @@ struct SlabinfoLine: Equatable {
       for (line, root) in zip(lines, roots.reversed()) {
         let geometry = root.pointee.geometry
         let perSlab = geometry.objectCount(order: geometry.fullOrder)
-        #expect(line.numbers[2] == geometry.slotBytes)
+        #expect(line.numbers[2] == geometry.placeBytes)
         #expect(line.numbers[3] == perSlab)
         #expect(line.pagesPerSlab == 1 << (geometry.fullOrder - 2))
         #expect(line.slabs * perSlab == line.objects)
@@ -173,8 +174,8 @@ struct SlabinfoLine: Equatable {
       }
       try check()
       // Offline children with live objects count on.
-      try allocator.offline(groups[1])
-      allocator.waitUntilDrained()
+      try allocator.close(groups[1])
+      allocator.waitUntilIdle()
       try check()
       for object in objects { allocator.free(object) }
       for group in groups { allocator.release(group) }

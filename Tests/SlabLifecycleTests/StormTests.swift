@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads that do everything at random at the same time, with every object's pattern checked when
 // it is freed, and nothing left at the end.
 
@@ -27,7 +28,7 @@ import Testing
         }
         // What the mailbox still has is nobody's any more.
         for object in storm.mailbox.with({ $0 }) { #expect(object.free(to: allocator)) }
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         for root in roots {
           #expect(try allocator.liveObjects(of: root) == 0)
           try allocator.destroy(root)
@@ -113,7 +114,7 @@ struct StormPlayer {
     case 480..<800: free()
     case 800..<860: exchange()
     case 860..<900: makeGroup()
-    case 900..<930: offline()
+    case 900..<930: close()
     case 930..<955: release()
     case 955..<965: makeOrDestroyRoot()
     case 965..<975: shrink()
@@ -168,18 +169,21 @@ struct StormPlayer {
     let max = Bool.random(using: &random) ? Group.unlimited : 64 << 10
     do throws(AllocatorError) {
       let endings = Bool.random(using: &random) ? EndingPolicy.keep : .reparent
-      groups.append(try allocator.makeGroup("storm", below: parent, max: max, endings: endings))
+      let memory = Bool.random(using: &random) ? MemoryPolicy.isolated : .shared
+      groups.append(
+        try allocator.makeGroup(
+          "storm", below: parent, max: max, endings: endings, memory: memory))
     } catch {
       if error != .groupOffline, error != .groupTooDeep { Issue.record("\(error)") }
     }
   }
 
-  private mutating func offline() {
+  private mutating func close() {
     guard let group = groups.randomElement(using: &random) else { return }
     do throws(AllocatorError) {
-      try allocator.offline(group)
+      try allocator.close(group)
     } catch {
-      if error != .groupOffline, error != .groupHasChildren { Issue.record("\(error)") }
+      if error != .groupOffline { Issue.record("\(error)") }
     }
   }
 

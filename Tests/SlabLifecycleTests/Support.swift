@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of the life cycle share: holding the workers off, waiting with a bound, and a box
 // to pass things between threads that ThreadSanitizer understands.
 
@@ -13,10 +14,13 @@ import Testing
 func withWorkersHeldOff<Result>(
   of allocator: Allocator, _ body: () throws -> Result
 ) rethrows -> Result {
-  for index in 0..<Workers.most { allocator.state.pointee.lifecycle.workers.busy[index].lock() }
+  HeldLocks.beginFork()
+  for index in 0..<Workers.most {
+    unsafe allocator.lifecycle.pointee.workers.busy[index].lock().leaveLocked()
+  }
   defer {
     for index in 0..<Workers.most {
-      allocator.state.pointee.lifecycle.workers.busy[index].unlock()
+      unsafe allocator.lifecycle.pointee.workers.busy[index].alreadyHeld().unlock()
     }
   }
   return try body()
@@ -37,7 +41,7 @@ final class HeldUpThread: Sendable {
   private let shared: Words
   private let thread: TestThread
 
-  /// What it shares with who looks at it, without a lock: then it sleeps nowhere but in its body.
+  /// What it shares with the threads that look at it, without a lock: then it sleeps nowhere but in its body.
   private final class Words: Sendable {
     let threadID = Atomic<Int>(0)
     let isOver = Atomic<Bool>(false)
@@ -70,7 +74,7 @@ final class HeldUpThread: Sendable {
 /// A value that threads share under the allocator's own lock: it is taken by compare-and-swap in
 /// user space, so that ThreadSanitizer sees it.
 final class Shared<Value>: @unchecked Sendable {
-  private let lock = Lock()
+  private let lock = Lock(outsideOfTheOrder: ())
   private var value: Value
 
   init(_ value: Value) { self.value = value }
@@ -98,7 +102,7 @@ struct TestObject: Sendable {
     fillObject(address, size: size, tag: tag)
   }
 
-  /// Frees the object; false if somebody else had written to it.
+  /// Frees the object; false if other code had written to it.
   func free(to allocator: Allocator) -> Bool {
     let isWhole = isFilled(address, size: size, tag: tag)
     allocator.free(address)
@@ -109,7 +113,7 @@ struct TestObject: Sendable {
 extension Allocator {
   /// A cache without a constructor, whose type alone would make each call an unsafe expression.
   func makeCache(
-    _ name: String, size: Int, options: CacheOptions = []
+    _ name: String, size: Int, options: SlabCacheOptions = []
   ) throws(AllocatorError) -> Pointer<RootCache> {
     try unsafe makeCache(name, size: size, options: options, constructor: nil)
   }
@@ -122,10 +126,7 @@ extension Allocator {
       let cache = self.cache(of: first)!
       free(first)
       free(second)
-      cache.pointee.lock.lock()
-      let parked = cache.objectsInSheaf
-      cache.pointee.lock.unlock()
-      if parked > 0 { return }
+      if cache.sheafObjects > 0 { return }
     }
     Issue.record("the cache has no sheaf")
   }
@@ -154,3 +155,15 @@ func pages(of objects: [UInt]) -> Set<UInt> { Set(objects.map { $0 >> 12 }) }
 
 /// The object size that costs one slab of 32 KiB per object: then charges are plain numbers.
 let slabOfOne = 32 << 10
+
+extension Pointer where Pointee == Cache {
+  var sheafObjects: Int {
+    let lock = pointee.lock.lock()
+    return objectsInSheaf(under: lock)
+  }
+  /// Open or resting.
+  var sheaf: SheafWord {
+    let lock = pointee.lock.lock()
+    return sheaf(under: lock)
+  }
+}

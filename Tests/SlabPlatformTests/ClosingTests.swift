@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Closing sheaves from outside while threads hammer them: no object is lost, none is in two places.
 
 import Glibc
@@ -9,7 +10,7 @@ import Testing
 /// What the threads share.
 private final class Hammering: @unchecked Sendable {
   // Unchecked: `spilled` is guarded by `lock`.
-  let lock = Lock()
+  let lock = Lock(outsideOfTheOrder: ())
   var spilled: [UInt] = []
   let isOver = Atomic<Bool>(false)
   let takeovers = Atomic<Int>(0)
@@ -59,15 +60,15 @@ private final class Hammering: @unchecked Sendable {
       // For a while, and until it has met what it is for.
       let end = SystemCall.monotonicNanoseconds + 400_000_000
       var closings = 0
-      var drainedObjects = 0
-      while closings < 100 || drainedObjects == 0
+      var flushedObjects = 0
+      while closings < 100 || flushedObjects == 0
         || shared.pops.load(ordering: .relaxed) == 0 || SystemCall.monotonicNanoseconds < end
       {
         _ = try fixture.open(ofClass: sheafClass)
         for _ in 0..<closings % 7 * 20 { _ = fixture.words.pointee.load(mode: mode) }
-        let drained = try fixture.closeAndDrain(ofClass: sheafClass)
-        drainedObjects += drained.count
-        shared.spill(drained)
+        let flushed = try fixture.closeAndFlush(ofClass: sheafClass)
+        flushedObjects += flushed.count
+        shared.spill(flushed)
         closings += 1
       }
       shared.isOver.store(true, ordering: .releasing)
@@ -75,7 +76,7 @@ private final class Hammering: @unchecked Sendable {
 
       #expect(shared.takeovers.load(ordering: .relaxed) == 0)
       #expect(shared.spilled.sorted() == objects)
-      #expect(drainedObjects > 0)
+      #expect(flushedObjects > 0)
       #expect(shared.pops.load(ordering: .relaxed) > 0)
     }
   }

@@ -1,4 +1,5 @@
-// A word that says which counter is in use: after a fence nobody adds to the old one, and who adds to
+// SPDX-License-Identifier: Apache-2.0
+// A word that says which counter is in use: after a fence no thread adds to the old one, and a thread that adds to
 // the new one sees what was done before the change.
 
 import SlabPlatform

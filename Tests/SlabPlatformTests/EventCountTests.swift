@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sleeping until something happens: nobody sleeps through it.
 
 import Glibc

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The futex lock: exclusion, the way through the kernel, and a child of fork.
 
 import Glibc
@@ -9,7 +10,7 @@ import Testing
 /// A lock with what it guards; deliberately not atomic.
 private final class Guarded: @unchecked Sendable {
   // Unchecked since `value` is guarded by `lock`, which is what the tests examine.
-  let lock = Lock()
+  let lock = Lock(outsideOfTheOrder: ())
   var value = 0
   var isInside = false
   var collisions = 0

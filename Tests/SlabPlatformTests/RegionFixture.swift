@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A per-CPU region with one pair of sheaf words, as a cache has them.
 
 import SlabPlatform
@@ -6,11 +7,18 @@ import Testing
 
 /// The modes that this process can have; under SLAB_PERCPU=fallback that is one.
 let testedModes: [PerCPUMode] = {
-  guard let best = try? PerCPUMode.choose(), best == .restartableSequences else {
-    return [.lockedSlots]
+  guard let best = try? PerCPUMode.choose().mode, best == .restartableSequences else {
+    return [.lockedStripes]
   }
-  return [.restartableSequences, .lockedSlots]
+  return [.restartableSequences, .lockedStripes]
 }()
+
+extension PerCPUMode {
+  /// For exit tests, which take over simple values only.
+  static func lockedStripes(_ isLocked: Bool) -> PerCPUMode {
+    isLocked ? .lockedStripes : .restartableSequences
+  }
+}
 
 struct RegionFixture: @unchecked Sendable {
   // Unchecked since a region is made to be used by many threads.
@@ -45,13 +53,13 @@ struct RegionFixture: @unchecked Sendable {
 
   func exchange(_ word: SheafWord) -> SheafWord { words.pointee.exchange(word, mode: mode) }
 
-  /// Closes the sheaf, waits until nobody uses it, and returns what was in it on all slots.
-  func closeAndDrain(ofClass index: Int) throws -> [UInt] {
+  /// Closes the sheaf, waits until nobody uses it, and returns what was in it on all stripes.
+  func closeAndFlush(ofClass index: Int) throws -> [UInt] {
     let word = exchange(.closed)
     try region.pointee.fence()
     let objects = objects(in: word)
-    for slot in 0..<region.pointee.slotCount {
-      Words(at: region.pointee.address(word.first, onSlot: slot))[0] = 0
+    for stripe in 0..<region.pointee.stripeCount {
+      Words(at: region.pointee.address(word.first, onStripe: stripe))[0] = 0
     }
     region.freeSheaf(word.first, ofClass: index)
     return objects
@@ -59,8 +67,8 @@ struct RegionFixture: @unchecked Sendable {
 
   func objects(in word: SheafWord) -> [UInt] {
     var objects: [UInt] = []
-    for slot in 0..<region.pointee.slotCount {
-      let sheaf = Words(at: region.pointee.address(word.first, onSlot: slot))
+    for stripe in 0..<region.pointee.stripeCount {
+      let sheaf = Words(at: region.pointee.address(word.first, onStripe: stripe))
       let count = Int(sheaf[0]) / 8
       if count > 0 { objects += (1...count).map { UInt(sheaf[$0]) } }
     }

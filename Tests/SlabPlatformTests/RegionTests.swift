@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The region's memory: blocks for sheaves by class, counters, giving memory back, running out.
 
 import SlabPlatform
@@ -23,10 +24,10 @@ import Testing
           let bytes = UInt(PerCPURegion.sheafCapacity(ofClass: index) + 1) * 8
           let first = try #require(fixture.allocateSheaf(ofClass: index))
           #expect(first % 64 == 0)
-          for slot in 0..<fixture.region.pointee.slotCount {
-            let sheaf = Words(at: fixture.region.pointee.address(first, onSlot: slot))
+          for stripe in 0..<fixture.region.pointee.stripeCount {
+            let sheaf = Words(at: fixture.region.pointee.address(first, onStripe: stripe))
             #expect(sheaf[0] == 0)
-            // The whole block is usable, on every slot.
+            // The whole block is usable, on every stripe.
             sheaf[Int(bytes / 8) - 1] = 1
           }
           taken.append((first, first + bytes))
@@ -68,7 +69,7 @@ import Testing
       #expect(fixture.trim() == 0)
       let before = fixture.usedBytes
       let blocks = try (0..<100).map { _ in try #require(fixture.allocateSheaf(ofClass: 3)) }
-      #expect(fixture.usedBytes >= before + 100 * 4096 * fixture.region.pointee.slotCount)
+      #expect(fixture.usedBytes >= before + 100 * 4096 * fixture.region.pointee.stripeCount)
       for first in blocks.dropFirst() {
         // Content above `current`, as sheaves that were used have it.
         Words(at: first)[5] = 1
@@ -89,7 +90,7 @@ import Testing
       let word = try fixture.open(ofClass: 0)
       #expect(fixture.objects(in: word) == [])
       onOneCPU { #expect(fixture.pushBatch([8, 16]) == 2) }
-      #expect(try fixture.closeAndDrain(ofClass: 0) == [8, 16])
+      #expect(try fixture.closeAndFlush(ofClass: 0) == [8, 16])
     }
   }
 
@@ -136,12 +137,12 @@ import Testing
   }
 
   @Test(arguments: testedModes) func refusedMemoryChangesNothing(_ mode: PerCPUMode) async {
-    await #expect(processExitsWith: .success) { [raw = mode.rawValue as UInt8] in
-      let mode = PerCPUMode(rawValue: raw)!
+    await #expect(processExitsWith: .success) { [isLocked = (mode == .lockedStripes) as Bool] in
+      let mode = PerCPUMode.lockedStripes(isLocked)
       _ = try PerCPUMode.choose()
       try withRegion(mode) { fixture in
         let used = fixture.usedBytes
-        for nth in 1...fixture.region.pointee.slotCount {
+        for nth in 1...fixture.region.pointee.stripeCount {
           FaultInjection.failCall(nth, of: .protect, with: .noMemory)
           #expect(fixture.allocateSheaf(ofClass: 1) == nil)
           #expect(FaultInjection.end() == 1)
@@ -160,30 +161,30 @@ import Testing
     }
   }
 
-  /// Fewer slots where addresses are short; the mode that can share slots then.
+  /// Fewer stripes where addresses are short; the mode that can share stripes then.
   @Test func reservationShrinksToWhatThereIs() async {
     await #expect(processExitsWith: .success) {
       let processors = try SystemCall.processorBound()
-      for mode in [PerCPUMode.lockedSlots, .restartableSequences] where processors > 1 {
+      for mode in [PerCPUMode.lockedStripes, .restartableSequences] where processors > 1 {
         FaultInjection.failCall(1, of: .reserve, with: .noMemory)
         let region = try PerCPURegion(mode: mode)
         #expect(FaultInjection.end() == 1)
-        #expect(region.mode == .lockedSlots)
-        let wanted = mode == .lockedSlots ? min(processors, 64) : processors
-        #expect(region.slotCount == min(64, wanted / 2))
+        #expect(region.mode == .lockedStripes)
+        let wanted = mode == .lockedStripes ? min(processors, 64) : processors
+        #expect(region.stripeCount == min(64, wanted / 2))
         region.unmap()
       }
       for call in [SystemCallSet.reserve, .protect] {
         let before = mappedBytes()
         FaultInjection.failCall(1, of: call, with: .noMemory, repeating: true)
-        #expect(throws: Errno.noMemory) { _ = try PerCPURegion(mode: .lockedSlots) }
+        #expect(throws: Errno.noMemory) { _ = try PerCPURegion(mode: .lockedStripes) }
         #expect(FaultInjection.end() >= 1)
         #expect(mappedBytes() < before + 1 << 20)
       }
     }
   }
 
-  /// A refused fence is reported; who drained in spite of it would double objects.
+  /// A refused fence is reported; a thread that flushed in spite of it would double objects.
   @Test func fenceReportsItsError() async throws {
     guard testedModes.contains(.restartableSequences) else { return }
     await #expect(processExitsWith: .success) {
@@ -201,11 +202,12 @@ import Testing
   {
     try withRegion(mode) { fixture in
       for inChild in [false, true] {
+        HeldLocks.beginFork()
         fixture.region.pointee.prepareForFork()
         fixture.region.pointee.resumeAfterFork(inChild: inChild)
         _ = try fixture.open(ofClass: 0)
         onOneCPU { #expect(fixture.push(8) == .done) }
-        #expect(try fixture.closeAndDrain(ofClass: 0) == [8])
+        #expect(try fixture.closeAndFlush(ofClass: 0) == [8])
       }
     }
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A number that threads of a test share.
 
 import Synchronization

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The operations of one thread on one CPU's sheaf, in both modes.
 
 import SlabPlatform
@@ -25,7 +26,7 @@ import Testing
         #expect(fixture.pop() == 0)
         #expect(fixture.pop() == 0)
       }
-      #expect(try fixture.closeAndDrain(ofClass: index) == [])
+      #expect(try fixture.closeAndFlush(ofClass: index) == [])
     }
   }
 
@@ -100,13 +101,13 @@ import Testing
       #expect(missesEverything())
       #expect(fixture.objects(in: word) == [8, 16, 24])
       #expect(fixture.exchange(word).isClosed)
-      #expect(try fixture.closeAndDrain(ofClass: 1) == [8, 16, 24])
+      #expect(try fixture.closeAndFlush(ofClass: 1) == [8, 16, 24])
       #expect(missesEverything())
     }
   }
 
-  /// The fast path reads only the word for sequences: with locked slots it must miss.
-  @Test(arguments: testedModes) func fastPathMissesLockedSlots(_ mode: PerCPUMode) throws {
+  /// The fast path reads only the word for sequences: with locked stripes it must miss.
+  @Test(arguments: testedModes) func fastPathMissesLockedStripes(_ mode: PerCPUMode) throws {
     try withRegion(mode) { fixture in
       _ = try fixture.open(ofClass: 0)
       onOneCPU {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A debugger that steps over a sequence restarts it each time: all the same each operation ends, and what
 // it did is right.
 
@@ -8,9 +9,9 @@ import Testing
 @Suite(.inTurn) struct SteppingTests {
   /// The sheaf's operations: each of them may miss, and none may lose an object or double one.
   @Test(arguments: testedModes) func sheafGetsThrough(_ mode: PerCPUMode) async {
-    await #expect(processExitsWith: .success) { [raw = mode.rawValue as UInt8] in
+    await #expect(processExitsWith: .success) { [isLocked = (mode == .lockedStripes) as Bool] in
       _ = try PerCPUMode.choose()
-      try withRegion(PerCPUMode(rawValue: raw)!) { fixture in
+      try withRegion(.lockedStripes(isLocked)) { fixture in
         let word = try fixture.open(ofClass: 0)
         let operate: () -> Int32 = {
           var here: [UInt] = [8, 16, 24, 32, 40]
@@ -22,7 +23,7 @@ import Testing
           return (here + fixture.objects(in: word)).sorted() == [8, 16, 24, 32, 40] ? 42 : 1
         }
         #expect(operate() == 42)
-        _ = try fixture.closeAndDrain(ofClass: 0)
+        _ = try fixture.closeAndFlush(ofClass: 0)
         _ = fixture.exchange(word)
         prepareForForks()
         #expect(stepThroughChild(most: 400_000, operate) == 42)
@@ -32,9 +33,9 @@ import Testing
 
   /// Counters: what a sequence gave up on is counted all the same.
   @Test(arguments: testedModes) func countersGetThrough(_ mode: PerCPUMode) async {
-    await #expect(processExitsWith: .success) { [raw = mode.rawValue as UInt8] in
+    await #expect(processExitsWith: .success) { [isLocked = (mode == .lockedStripes) as Bool] in
       _ = try PerCPUMode.choose()
-      try withRegion(PerCPUMode(rawValue: raw)!) { fixture in
+      try withRegion(.lockedStripes(isLocked)) { fixture in
         let block = try #require(fixture.allocateCounters())
         let memory = UnsafeMutablePointer<CounterWord>.allocate(capacity: 1)
         unsafe memory.initialize(to: CounterWord())

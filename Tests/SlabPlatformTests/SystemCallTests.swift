@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every wrapper: forced errors, and what it does when it is not disturbed.
 
 import SlabPlatform
@@ -5,9 +6,12 @@ import SlabTestSupport
 import Synchronization
 import Testing
 
+/// How many pages `Wrapper.unmap` has used up.
+private let nextUnmapped = Atomic(0)
+
 /// The wrappers that can be made to fail, each as a call that succeeds.
 private enum Wrapper: String, CaseIterable, Codable, Sendable {
-  case reserve, unmap, protect, giveBack, membarrier, futexWait, futexWake, getCPU, startThread
+  case reserve, unmap, protect, giveBack, membarrier, futexWait, futexWake, startThread
 
   var call: SystemCallSet {
     switch self {
@@ -18,18 +22,21 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
     case .membarrier: .membarrier
     case .futexWait: .futexWait
     case .futexWake: .futexWake
-    case .getCPU: .getCPU
     case .startThread: .startThread
     }
   }
 
-  /// `page` is a reserved page, `word` the address of a mapped word that is 0.
+  /// `page` is the first of 64 reserved pages, `word` the address of a mapped word that is 0.
   func run(page: UInt, word: UInt) throws(Errno) {
     switch self {
     case .reserve:
       // Not unmapped again: a call of another kind would count as well. The process ends soon.
       _ = try SystemCall.reserve(bytes: 4096)
-    case .unmap: try SystemCall.unmap(at: page + 4096, bytes: 4096)
+    case .unmap:
+      // Another page each time: one that is unmapped may be another mapping's already, and a sanitizer's
+      // own memory is put there.
+      let next = nextUnmapped.add(1, ordering: .relaxed).newValue
+      try SystemCall.unmap(at: page + 4096 * UInt(next), bytes: 4096)
     case .protect: try SystemCall.protectReadWrite(at: page, bytes: 4096)
     case .giveBack: try SystemCall.giveBack(at: page, bytes: 4096)
     case .membarrier: try SystemCall.membarrier(.registerPrivateExpeditedRseq)
@@ -41,7 +48,6 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
         guard error == .resourceTemporarilyUnavailable else { throw error }
       }
     case .futexWake: try SystemCall.futexWake(at: word, count: 1)
-    case .getCPU: _ = try SystemCall.currentCPU()
     case .startThread: try unsafe SystemCall.startThread({ _ in nil }, argument: 0)
     }
   }
@@ -63,7 +69,7 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
   @Test(arguments: Wrapper.allCases)
   fileprivate func nthCallFails(_ wrapper: Wrapper) async {
     await #expect(processExitsWith: .success) { [wrapper] in
-      let page = try SystemCall.reserve(bytes: 2 * 4096)
+      let page = try SystemCall.reserve(bytes: 64 * 4096)
       let word = try SystemCall.reserve(bytes: 4096)
       try SystemCall.protectReadWrite(at: word, bytes: 4096)
       let forced = Errno(rawValue: 133)
@@ -93,9 +99,9 @@ private enum Wrapper: String, CaseIterable, Codable, Sendable {
   @Test func otherThreadsGoOn() async {
     await #expect(processExitsWith: .success) {
       let failures = SharedValue()
-      FaultInjection.failCall(1, of: .getCPU, with: .noFunction, repeating: true)
+      FaultInjection.failCall(1, of: .reserve, with: .noMemory, repeating: true)
       onThreads(1) { _ in
-        if (try? SystemCall.currentCPU()) == nil {
+        if (try? SystemCall.reserve(bytes: 4096)) == nil {
           failures.value.add(1, ordering: .relaxed)
         }
       }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the tests were built: sizes of the large ones depend on it.
 
 import Glibc

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A filter of system calls (seccomp), as servers install one once they have started.
 
 import Glibc

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Children of fork, bounded: a child that hangs ends by its own alarm. Nobody may count on a parent
 // that kills it: a grandchild that outlives its parent would hold the test runner's pipes open, and
 // the runner waits for their end.

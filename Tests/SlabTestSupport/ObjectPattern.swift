@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a test writes into an object to see whether it stays the object's: every byte, from the
 // object's address and a tag of its owner.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Randomness that can be had again. A test that uses it prints its seed when it fails; the same
 // seed, given by SLAB_TEST_SEED, makes it do the same.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A child of fork that is stepped instruction by instruction, as a debugger does it: each step is a trap,
 // and each trap restarts a sequence that it falls into.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads of a test's own. Not tasks: a test of locks and of per-CPU memory must say which threads
 // there are, and must be able to block them.
 
@@ -56,9 +57,10 @@ package func onOneCPU<Result>(
 ) rethrows -> Result {
   var before = [UInt8](repeating: 0, count: 1024)
   var only = before
-  guard let cpu = try? wanted ?? SystemCall.currentCPU(),
-    unsafe GNU.getAffinity(0, before.count, &before) > -1
-  else { fatalError("the thread does not know its CPUs") }
+  let cpu = wanted ?? currentCPU()
+  guard unsafe GNU.getAffinity(0, before.count, &before) > -1 else {
+    fatalError("the thread does not know its CPUs")
+  }
   only[cpu / 8] = 1 << UInt8(cpu % 8)
   guard unsafe GNU.setAffinity(0, only.count, &only) == 0 else {
     fatalError("the thread cannot be kept on CPU \(cpu)")
@@ -66,6 +68,9 @@ package func onOneCPU<Result>(
   defer { _ = unsafe GNU.setAffinity(0, before.count, &before) }
   return try body()
 }
+
+/// The CPU that the caller runs on, which may have changed when this returns.
+package func currentCPU() -> Int { Int(GNU.currentCPU()) }
 
 /// The CPUs that the calling thread may run on.
 package func allowedCPUs() -> [Int] {
@@ -80,11 +85,12 @@ package func threadID() -> Int { Int(GNU.threadID()) }
 /// Functions that the C library has but declares to GNU sources only.
 private enum GNU {
   typealias Affinity = @convention(c) (pid_t, Int, UnsafeMutablePointer<UInt8>) -> Int32
-  typealias ThreadID = @convention(c) () -> pid_t
+  typealias Number = @convention(c) () -> pid_t
 
   static let getAffinity = unsafe unsafeBitCast(symbol("sched_getaffinity"), to: Affinity.self)
   static let setAffinity = unsafe unsafeBitCast(symbol("sched_setaffinity"), to: Affinity.self)
-  static let threadID = unsafe unsafeBitCast(symbol("gettid"), to: ThreadID.self)
+  static let threadID = unsafe unsafeBitCast(symbol("gettid"), to: Number.self)
+  static let currentCPU = unsafe unsafeBitCast(symbol("sched_getcpu"), to: Number.self)
 
   private static func symbol(_ name: String) -> UnsafeMutableRawPointer {
     guard let address = unsafe dlsym(nil, name) else { fatalError("no \(name)") }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests take turns: as many at a time as there are CPUs.
 //
 // The test library begins all tests at once, and its time limits run from there: on two CPUs a test
@@ -51,7 +52,7 @@ extension Trait where Self == Turn {
   package static func inTurn(minutes: Int) -> Turn { Turn(minutes: minutes) }
 }
 
-/// Who may run, first come, first served.
+/// The order in which tests may run: first come, first served.
 private enum Turns {
   private struct State {
     var free: Int

@@ -1,4 +1,5 @@
-// Slots of typed caches: who is charged, when objects end, and what is refused.
+// SPDX-License-Identifier: Apache-2.0
+// Slots of typed caches: which group is charged, when objects end, and what is refused.
 
 import Slab
 import SlabTestSupport
@@ -43,7 +44,7 @@ struct Tracked: ~Copyable, Sendable {
       slot.value.number += 1
       #expect(slot.value.number == 2)
       #expect(ends.value == 0)
-      #expect(group.current == 4096)
+      #expect(group.usage == 4096)
     }
     #expect(ends.value == 1)
     #expect(throws: Never.self) { try cache.destroy() }
@@ -58,13 +59,13 @@ struct Tracked: ~Copyable, Sendable {
     allocator.barrier()
     #expect(ends.value == 100)
     try group.close()
-    allocator.waitUntilDrained()
-    #expect(group.isEmpty)
+    allocator.waitUntilIdle()
+    #expect(group.isDrained)
   }
 
   /// Without memory nothing is made; else it has owners like any other.
   @Test func sharedIfPossible() throws {
-    let shared = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
+    let shared = try SlabCache<SharedObject<Tracked>>(named: "shared", of: allocator)
     let poor = try allocator.rootGroup.makeChild(named: "poor", max: 0)
     var isMade = false
     let refused = shared.allocateSharedIfPossible(in: poor) { () -> Tracked in
@@ -75,20 +76,20 @@ struct Tracked: ~Copyable, Sendable {
     #expect(!isMade)
     do {
       let slot = shared.allocateSharedIfPossible(in: group) { Tracked(ends, 2) }
-      guard let slot else { throw SlabError.outOfMemory(group: "/", bytes: 0) }
+      guard let slot else { throw SlabError.outOfMemory(group: nil, bytes: 0) }
       let other = slot.share()
       #expect(other.value.number == 2 && !slot.isUnique)
-      let inEffect = MemoryGroup.with(group) {
+      let unnamed = MemoryGroup.withCurrent(group) {
         shared.allocateSharedIfPossible { Tracked(ends, 3) }
       }
-      if inEffect == nil { Issue.record("refused") }
+      if unnamed == nil { Issue.record("refused") }
     }
     #expect(ends.value == 2)
   }
 
   @Test func takeMovesTheObjectOut() throws {
     let slot = try cache.allocate(Tracked(ends, 7), in: group)
-    let object = slot.take()
+    let object = slot.consume()
     #expect(ends.value == 0)
     #expect(object.number == 7)
     try cache.destroy()
@@ -106,7 +107,7 @@ struct Tracked: ~Copyable, Sendable {
   }
 
   @Test func sharedSlotEndsWithItsLastOwner() throws {
-    let shared = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
+    let shared = try SlabCache<SharedObject<Tracked>>(named: "shared", of: allocator)
     var first = try shared.allocate(sharing: Tracked(ends, 3), in: group)
     expectUnique(first, true)
     #expect(first.withUniqueValue { Self.increment(&$0) } == 4)
@@ -164,12 +165,12 @@ struct Tracked: ~Copyable, Sendable {
     // Both names are free again at once.
     _ = try SlabCache<Tracked>(named: "brief", of: allocator)
     _ = try allocator.rootGroup.makeChild(named: "brief")
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(slot.value.number == 9)
     #expect(allocator.statistics.chargedBytes == 4096)
     _ = consume slot
     #expect(ends.value == 1)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(allocator.statistics.chargedBytes == 0)
     #expect(allocator.statistics.rootCaches == 1)
     #expect(allocator.statistics.groupsLive == 1)
@@ -179,7 +180,7 @@ struct Tracked: ~Copyable, Sendable {
     let copy = cache
     _ = try cache.allocate(Tracked(ends), in: group)
     try cache.destroy()
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(throws: SlabError.cacheDestroyed) {
       _ = try copy.allocate(Tracked(ends), in: group)
     }
@@ -198,7 +199,7 @@ struct Tracked: ~Copyable, Sendable {
     let slot = try cache.allocate(Tracked(ends, 1), in: allocator.rootGroup)
     let other = try cache.allocate(Tracked(ends, 2), in: allocator.rootGroup)
     #expect(slot.value.number + other.value.number == 3)
-    #expect(allocator.rootGroup.current == 0)
+    #expect(allocator.rootGroup.usage == 0)
     #expect(allocator.statistics.childCachesCreated == 0)
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a user reads when an allocator cannot be made.
 
 import Glibc
@@ -33,8 +34,8 @@ import Testing
     let line = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
     #expect(
       line == """
-        slab: allocator: the shared one cannot be made: no addresses: 134217728 bytes were refused \
-        (errno 12): the limit on address space (ulimit -v) is too low
+        slab: allocator: the shared one cannot be made: no addresses (errno 12): an allocator needs \
+        157417472 bytes of them at least, and the limit on address space (ulimit -v) leaves fewer
 
         """)
   }

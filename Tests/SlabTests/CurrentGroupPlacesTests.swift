@@ -1,4 +1,5 @@
-// More places where an allocation that names no group may stand, and who is charged there. Each counts
+// SPDX-License-Identifier: Apache-2.0
+// More places where an allocation that names no group may stand, and which group is charged there. Each counts
 // objects by group, as the groups' statistics have them.
 
 import Dispatch
@@ -9,14 +10,14 @@ import Testing
 
 private let objects = try! SlabCache<Int>(named: "current-group-places")
 
-/// Objects that are allocated in whatever group is in effect, and stay.
+/// Objects that are allocated in whatever group is current, and stay.
 final class Kept: Sendable {
   private let slots = Mutex(SlabArray<Slot<Int>>(in: .root))
 
   func allocate() throws(SlabError) {
     var slot: Slot<Int>? = try objects.allocate(1)
-    let failed = slots.withLock { $0.appendIfPossible(slot.take()!) != nil }
-    if failed { Issue.record("no memory") }
+    let isKept = slots.withLock { $0.appendIfPossible { slot.take()! } }
+    if !isKept { Issue.record("no memory") }
   }
 
   var count: Int { slots.withLock { $0.count } }
@@ -53,10 +54,10 @@ final class Kept: Sendable {
   /// Each child has the group in whose scope it was added.
   @Test func childrenAddedInScopesOfTheirOwn() async throws {
     let kept = kept
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       try await withThrowingTaskGroup(of: Void.self) { tasks in
         for index in 0..<30 {
-          MemoryGroup.with(index % 3 == 0 ? groups[0] : index % 3 == 1 ? groups[1] : .root) {
+          MemoryGroup.withCurrent(index % 3 == 0 ? groups[0] : index % 3 == 1 ? groups[1] : .root) {
             tasks.addTask {
               await Task.yield()
               try kept.allocate()
@@ -73,7 +74,7 @@ final class Kept: Sendable {
   /// Before the first suspension on this thread, afterwards on any: both times the group it was made in.
   @Test func immediateTasksInheritIt() async throws {
     let kept = kept
-    let task = try MemoryGroup.with(groups[0]) {
+    let task = try MemoryGroup.withCurrent(groups[0]) {
       let task = Task.immediate {
         try kept.allocate()
         await Task.yield()
@@ -89,7 +90,7 @@ final class Kept: Sendable {
   /// The actor that a task runs on does not matter.
   @Test func tasksOnAGlobalActorInheritIt() async throws {
     let kept = kept
-    let tasks = MemoryGroup.with(groups[0]) {
+    let tasks = MemoryGroup.withCurrent(groups[0]) {
       [
         Task { @MainActor in try kept.allocate() },
         Task { @OtherActor in
@@ -106,7 +107,7 @@ final class Kept: Sendable {
   /// A stream's closure runs in the task that takes the element, wherever it was made.
   @Test func streamsAreChargedToTheirConsumer() async throws {
     let kept = kept
-    let stream = try MemoryGroup.with(groups[0]) {
+    let stream = try MemoryGroup.withCurrent(groups[0]) {
       try kept.allocate()
       return AsyncStream {
         await Task.yield()
@@ -115,7 +116,7 @@ final class Kept: Sendable {
     }
     #expect(await first(of: stream) == true)
     expectKept([1, 0], of: 2)
-    #expect(await MemoryGroup.with(groups[1]) { await first(of: stream) } == true)
+    #expect(await MemoryGroup.withCurrent(groups[1]) { await first(of: stream) } == true)
     expectKept([1, 1], of: 3)
   }
 
@@ -127,7 +128,7 @@ final class Kept: Sendable {
   /// The end of an object of an actor's: the root group, whether it runs in place or as a job.
   @Test func isolatedDeinitsAreNobodys() async throws {
     let (kept, isOver) = (kept, [Flag(), Flag()])
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       // From elsewhere: as a job of the actor's.
       try kept.allocate()
       _ = await Ending(kept, isOver[0])
@@ -161,13 +162,13 @@ final class Kept: Sendable {
   @Test func threadsBeginInTheRootGroup() throws {
     let (kept, groups) = (kept, groups)
     let failures = Counter()
-    MemoryGroup.with(groups[0]) {
+    MemoryGroup.withCurrent(groups[0]) {
       TestThread {
         do {
           try kept.allocate()
-          try MemoryGroup.with(groups[1]) {
+          try MemoryGroup.withCurrent(groups[1]) {
             try kept.allocate()
-            try MemoryGroup.with(groups[0]) { try kept.allocate() }
+            try MemoryGroup.withCurrent(groups[0]) { try kept.allocate() }
             try kept.allocate()
           }
           try kept.allocate()
@@ -189,7 +190,7 @@ final class Kept: Sendable {
   @Test func concurrentPerformIsInItOnThisThreadOnly() throws {
     let (kept, here, failures) = (kept, threadID(), Counter())
     let onThisThread = Counter()
-    MemoryGroup.with(groups[0]) {
+    MemoryGroup.withCurrent(groups[0]) {
       DispatchQueue.concurrentPerform(iterations: 1000) { _ in
         if threadID() == here { onThisThread.add() }
         do { try kept.allocate() } catch { failures.add() }
@@ -203,10 +204,10 @@ final class Kept: Sendable {
   @Test func synchronousBlocksAreInIt() throws {
     let outer = DispatchQueue(label: "outer")
     let inner = DispatchQueue(label: "inner", target: outer)
-    try MemoryGroup.with(groups[0]) {
+    try MemoryGroup.withCurrent(groups[0]) {
       try inner.sync { try kept.allocate() }
       try outer.sync(flags: .barrier) {
-        try MemoryGroup.with(groups[1]) { try kept.allocate() }
+        try MemoryGroup.withCurrent(groups[1]) { try kept.allocate() }
       }
     }
     expectKept([1, 1], of: 2)
@@ -219,10 +220,10 @@ final class Kept: Sendable {
   @Test func groupsInTurnOnOneThread() throws {
     let rounds = 5000
     for _ in 0..<rounds {
-      try MemoryGroup.with(groups[0]) { try kept.allocate() }
-      try MemoryGroup.with(groups[1]) {
+      try MemoryGroup.withCurrent(groups[0]) { try kept.allocate() }
+      try MemoryGroup.withCurrent(groups[1]) {
         try kept.allocate()
-        try MemoryGroup.with(groups[0]) { try kept.allocate() }
+        try MemoryGroup.withCurrent(groups[0]) { try kept.allocate() }
         try kept.allocate()
       }
       try kept.allocate()
@@ -237,7 +238,7 @@ final class Kept: Sendable {
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       for index in 0..<9 {
         tasks.addTask {
-          try await MemoryGroup.with(index % 3 == 2 ? .root : groups[index % 3]) {
+          try await MemoryGroup.withCurrent(index % 3 == 2 ? .root : groups[index % 3]) {
             for _ in 0..<rounds {
               try kept.allocate()
               await Task.yield()
@@ -255,7 +256,7 @@ final class Kept: Sendable {
     for round in 0..<200 {
       let group = try groups[0].makeChild(named: "brief")
       let before = kept.count
-      try MemoryGroup.with(group) { for _ in 0...round % 3 { try kept.allocate() } }
+      try MemoryGroup.withCurrent(group) { for _ in 0...round % 3 { try kept.allocate() } }
       #expect(kept.count(in: group) == kept.count - before)
       try group.close()
     }
@@ -266,14 +267,14 @@ final class Kept: Sendable {
   /// An object that waits for a grace period ends on a thread of the allocator's.
   @Test func endsAfterAGracePeriodAreNobodys() throws {
     let cache = try SlabCache<Allocating>(named: "ends-\(groups[0].name)")
-    try MemoryGroup.with(groups[0]) {
+    try MemoryGroup.withCurrent(groups[0]) {
       try cache.allocate(Allocating(kept)).freeAfterGracePeriod()
     }
     RCU.barrier()
     expectKept([0, 0], of: 1)
     // One that ends in place is in the scope that it ends in.
     var slot: Slot<Allocating>? = try cache.allocate(Allocating(kept), in: groups[0])
-    MemoryGroup.with(groups[1]) { slot = nil }
+    MemoryGroup.withCurrent(groups[1]) { slot = nil }
     expectNil(slot, true)
     expectKept([0, 1], of: 2)
     try cache.destroy()
@@ -285,7 +286,7 @@ final class Kept: Sendable {
     deinit { try? kept.allocate() }
   }
 
-  /// A shrinker is called by whoever allocates, and in the group that is in effect there.
+  /// A shrinker is called by the thread that allocates, and in the current group.
   @Test func shrinkersAreInTheGroupOfWhoeverAllocates() throws {
     let parent = try MemoryGroup.root.makeChild(named: "parent-\(groups[0].name)", max: 8 * 4096)
     let asked = try parent.makeChild(named: "asked")
@@ -294,9 +295,9 @@ final class Kept: Sendable {
     let shrinker = Giving(kept, pages)
     let registration = try asked.register(shrinker)
     // A slab with room for what the shrinker will allocate.
-    try MemoryGroup.with(asking) { try kept.allocate() }
-    while parent.current < 8 * 4096 { try shrinker.add(in: asked) }
-    let slot = try MemoryGroup.with(asking) {
+    try MemoryGroup.withCurrent(asking) { try kept.allocate() }
+    while parent.usage < 8 * 4096 { try shrinker.add(in: asked) }
+    let slot = try MemoryGroup.withCurrent(asking) {
       try pages.allocate([4096 of UInt8](repeating: 0))
     }
     #expect(shrinker.calls > 0)
@@ -322,7 +323,7 @@ final class Kept: Sendable {
     func add(in group: MemoryGroup) throws(SlabError) {
       var slot: Slot<[4096 of UInt8]>? = try pages.allocate(
         [4096 of UInt8](repeating: 0), in: group)
-      slots.withLock { _ = $0.appendIfPossible(slot.take()!) }
+      slots.withLock { _ = $0.appendIfPossible { slot.take()! } }
     }
 
     func countObjects() -> Int { slots.withLock { $0.count } }
@@ -340,19 +341,19 @@ final class Kept: Sendable {
   // MARK: - Groups that cannot be charged
 
   @Test func aClosedGroupInEffectRefuses() throws {
-    let (kept, path) = (kept, groups[0].path)
+    let kept = kept
     let group = groups[0]
-    try MemoryGroup.with(group) {
+    try MemoryGroup.withCurrent(group) {
       try kept.allocate()
       try group.close()
-      #expect(throws: SlabError.groupOffline(group: path)) { try kept.allocate() }
+      #expect(throws: SlabError.groupOffline(group: group)) { try kept.allocate() }
       expectNil(objects.allocateIfPossible { 1 }, true)
-      try MemoryGroup.with(groups[1]) { try kept.allocate() }
+      try MemoryGroup.withCurrent(groups[1]) { try kept.allocate() }
     }
     expectKept([1, 1], of: 2)
     // A scope may begin in it as well.
-    #expect(throws: SlabError.groupOffline(group: path)) {
-      try MemoryGroup.with(group) { try kept.allocate() }
+    #expect(throws: SlabError.groupOffline(group: group)) {
+      try MemoryGroup.withCurrent(group) { try kept.allocate() }
     }
     try kept.allocate()
     expectKept([1, 1], of: 3)

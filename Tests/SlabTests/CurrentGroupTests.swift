@@ -1,4 +1,5 @@
-// Who is charged by an allocation that names no group: for each way in which code gets from one place
+// SPDX-License-Identifier: Apache-2.0
+// Which group is charged by an allocation that names none: for each way in which code gets from one place
 // to another, what holds. The groups are of the shared allocator, whose tests run side by side: so
 // each looks at groups of its own only.
 
@@ -12,12 +13,12 @@ private let objects = try! SlabCache<Int>(named: "current-group-test")
 
 /// Allocates an object here, and says which group is charged for it, of those that the test has.
 private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
-  // Exhausts what is in the groups' slabs: one slab more shows who pays.
-  let before = groups.map(\.current)
+  // Exhausts what is in the groups' slabs: one slab more shows which group pays.
+  let before = groups.map(\.usage)
   var slots = SlabArray<Slot<Int>>(in: .root)
   while true {
     try slots.append(try objects.allocate(1))
-    for (group, bytes) in zip(groups, before) where group.current > bytes { return group }
+    for (group, bytes) in zip(groups, before) where group.usage > bytes { return group }
     if slots.count > 10_000 { return nil }
   }
 }
@@ -36,16 +37,16 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
     _ group: MemoryGroup?, at location: SourceLocation = #_sourceLocation
   ) throws {
     #expect(try chargedGroup(of: groups) == group, sourceLocation: location)
-    #expect(MemoryGroup.inEffect == group ?? .root, sourceLocation: location)
+    #expect(MemoryGroup.current == group ?? .root, sourceLocation: location)
   }
 
   @Test func withoutAScopeItIsTheRootGroup() throws { try expect(nil) }
 
   @Test func scopesNestAndEnd() throws {
-    try MemoryGroup.with(groups[0]) {
+    try MemoryGroup.withCurrent(groups[0]) {
       try expect(groups[0])
-      try MemoryGroup.with(groups[1]) { try expect(groups[1]) }
-      try MemoryGroup.with(.root) { try expect(nil) }
+      try MemoryGroup.withCurrent(groups[1]) { try expect(groups[1]) }
+      try MemoryGroup.withCurrent(.root) { try expect(nil) }
       try expect(groups[0])
     }
     try expect(nil)
@@ -54,18 +55,18 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   @Test func scopesEndWithAnError() throws {
     struct Failure: Error {}
     #expect(throws: Failure.self) {
-      try MemoryGroup.with(groups[0]) { () throws(Failure) -> Void in throw Failure() }
+      try MemoryGroup.withCurrent(groups[0]) { () throws(Failure) -> Void in throw Failure() }
     }
     try expect(nil)
   }
 
   @Test func aTaskKeepsItAcrossSuspensions() async throws {
     let kept = Kept()
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       for _ in 0..<1000 {
         await Task.yield()
         try kept.allocate()
-        #expect(MemoryGroup.inEffect == groups[0])
+        #expect(MemoryGroup.current == groups[0])
       }
       try expect(groups[0])
     }
@@ -74,7 +75,7 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func childTasksInheritIt() async throws {
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       async let child: Void = expect(groups[0])
       try await child
       try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -85,7 +86,7 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func unstructuredTasksInheritIt() async throws {
-    let task = MemoryGroup.with(groups[0]) { Task { try expect(groups[0]) } }
+    let task = MemoryGroup.withCurrent(groups[0]) { Task { try expect(groups[0]) } }
     try await task.value
   }
 
@@ -93,12 +94,12 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   @Test func aTaskThatOutlivesTheScopeKeepsTheGroup() async throws {
     let start = Gate()
     var group: MemoryGroup? = try MemoryGroup.root.makeChild(named: "outlived-\(groups[0].name)")
-    let task = MemoryGroup.with(group!) {
+    let task = MemoryGroup.withCurrent(group!) {
       Task {
         await start.wait()
         let slot = try objects.allocate(2)
-        #expect(MemoryGroup.inEffect.name.hasPrefix("outlived"))
-        return slot.value + MemoryGroup.inEffect.current
+        #expect(MemoryGroup.current.name.hasPrefix("outlived"))
+        return slot.value + MemoryGroup.current.usage
       }
     }
     group = nil
@@ -107,11 +108,11 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func detachedTasksDoNot() async throws {
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       try await Task.detached { try expect(nil) }.value
       // They are given it.
       try await Task.detached {
-        try MemoryGroup.with(groups[0]) { try expect(groups[0]) }
+        try MemoryGroup.withCurrent(groups[0]) { try expect(groups[0]) }
       }.value
     }
   }
@@ -127,7 +128,7 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
         // Every third task is nobody's.
         let tenant = task % 3 == 2 ? MemoryGroup.root : tenants[task % 4]
         tasks.addTask {
-          await MemoryGroup.with(tenant) {
+          await MemoryGroup.withCurrent(tenant) {
             for round in 0..<rounds {
               do { try await actor.allocate(suspends: round % 8 == 0) } catch {
                 Issue.record("\(error)")
@@ -143,10 +144,10 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func continuationsResumedElsewhereDoNotMatter() async throws {
-    try await MemoryGroup.with(groups[0]) {
+    try await MemoryGroup.withCurrent(groups[0]) {
       await withCheckedContinuation { continuation in
         DispatchQueue.global().async {
-          MemoryGroup.with(groups[1]) { continuation.resume() }
+          MemoryGroup.withCurrent(groups[1]) { continuation.resume() }
         }
       }
       try expect(groups[0])
@@ -154,13 +155,13 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
   }
 
   @Test func blocksForDispatchDoNotInheritIt() async throws {
-    let result = await MemoryGroup.with(groups[0]) {
+    let result = await MemoryGroup.withCurrent(groups[0]) {
       await withCheckedContinuation { continuation in
         DispatchQueue.global().async {
           continuation.resume(
             returning: Result {
               try expect(nil)
-              try MemoryGroup.with(groups[1]) { try expect(groups[1]) }
+              try MemoryGroup.withCurrent(groups[1]) { try expect(groups[1]) }
               try expect(nil)
             })
         }
@@ -171,7 +172,7 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
 
   /// A synchronous body on the same thread sees it: Dispatch runs it in place.
   @Test func aSynchronousBlockSeesIt() throws {
-    try MemoryGroup.with(groups[0]) {
+    try MemoryGroup.withCurrent(groups[0]) {
       try DispatchQueue(label: "here").sync { try expect(groups[0]) }
     }
   }
@@ -182,24 +183,24 @@ private func chargedGroup(of groups: [MemoryGroup]) throws -> MemoryGroup? {
     defer { unsafe allocator.unmapEverything() }
     let cache = try SlabCache<Int>(named: "elsewhere", of: allocator)
     let other = try allocator.rootGroup.makeChild(named: "elsewhere")
-    try MemoryGroup.with(groups[0]) {
-      let three = try cache.allocate(3).take()
+    try MemoryGroup.withCurrent(groups[0]) {
+      let three = try cache.allocate(3).consume()
       #expect(three == 3)
-      #expect(groups[0].current == 0)
+      #expect(groups[0].usage == 0)
     }
-    try MemoryGroup.with(other) {
+    try MemoryGroup.withCurrent(other) {
       let slot = try cache.allocate(4)
       #expect(slot.value == 4)
-      #expect(other.current == 4096)
+      #expect(other.usage == 4096)
       // Nor is a cache of ours charged to a group of the other one.
-      let five = try objects.allocate(5).take()
+      let five = try objects.allocate(5).consume()
       #expect(five == 5)
-      #expect(other.current == 4096)
+      #expect(other.usage == 4096)
     }
   }
 }
 
-/// Allocates for whoever asks, and gives way between two objects.
+/// Allocates for its callers, and gives way between two objects.
 private actor SharedActor {
   nonisolated let kept = Kept()
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Objects that are freed after a grace period: when they end, how often, and of whose allocator.
 
 import SlabTestSupport
@@ -177,7 +178,7 @@ import struct SlabCore.GracePeriodCookie
     let section = try await whileReading(in: allocator) {
       let cache = try SlabCache<Tracked>(named: "brief", of: allocator)
       let plain = try SlabCache<Int>(named: "brief-plain", of: allocator)
-      let brief = try allocator.rootGroup.makeChild(named: "brief", policy: policy)
+      let brief = try allocator.rootGroup.makeChild(named: "brief", endings: policy)
       try cache.allocate(Tracked(ends), in: brief).freeAfterGracePeriod()
       try plain.allocate(1, in: brief).freeAfterGracePeriod()
     }
@@ -186,7 +187,7 @@ import struct SlabCore.GracePeriodCookie
     await section.end()
     await allocator.barrier()
     #expect(ends.value == 1)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(allocator.statistics.chargedBytes == 0)
     #expect(allocator.statistics.rootCaches == 0)
     // The suite's own.
@@ -200,7 +201,7 @@ import struct SlabCore.GracePeriodCookie
     let head = try unsafe raw.allocateZeroed(in: group)
     let section = try await whileReading(in: allocator) {
       unsafe allocator.freeAfterGracePeriod(object)
-      unsafe allocator.call(head) { head in
+      unsafe allocator.callAfterGracePeriod(head) { head in
         unsafe (head + 16).assumingMemoryBound(to: Int.self).pointee += 1
       }
     }

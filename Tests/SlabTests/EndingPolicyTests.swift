@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of objects that outlive their group, as a user sees it.
 
 import Slab
@@ -15,22 +16,22 @@ import Testing
     let cache = try RawSlabCache(named: "cache", objectSize: 100, of: allocator)
     let parent = try allocator.rootGroup.makeChild(named: "parent")
     var group: MemoryGroup? = try parent.makeChild(
-      named: "group", policy: ofOneGroup ? endings : nil)
+      named: "group", endings: ofOneGroup ? endings : nil)
     // SAFETY: the object is freed once, below.
     let object = try unsafe cache.allocate(in: group!)
     #expect(parent.descendants == (online: 1, dying: 0))
     group = nil
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     let isZombie = endings == .keep
     #expect(parent.descendants == (online: 0, dying: isZombie ? 1 : 0))
     #expect(allocator.statistics.groupsDying == (isZombie ? 1 : 0))
     #expect(allocator.statistics.childCachesReparented == (isZombie ? 0 : 1))
-    #expect(parent.current == 4096)
+    #expect(parent.usage == 4096)
     let lines = try allocator.slabinfo(of: parent).split(separator: "\n").dropFirst(2)
     #expect(lines.count { $0.hasPrefix("cache ") } == (isZombie ? 0 : 1))
     unsafe cache.free(object)
-    allocator.waitUntilDrained()
-    #expect(parent.current == 0)
+    allocator.waitUntilIdle()
+    #expect(parent.usage == 0)
     #expect(parent.descendants == (online: 0, dying: 0))
   }
 }

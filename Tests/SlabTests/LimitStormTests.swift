@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits that change while others allocate: no counter is ever above the highest of them, and none grows
 // beyond the last one.
 
@@ -14,7 +15,7 @@ import Testing
     let cache: SlabCache<[4096 of UInt8]>
     let group: MemoryGroup
     let threads: Int
-    /// Each thread's turns, so that somebody can wait until all have had one.
+    /// Each thread's turns, so that a test can wait until all have had one.
     let turns = Mutex<[Int]>([])
     let isOver = Flag()
     let refused = Atomic(0)
@@ -34,9 +35,10 @@ import Testing
       while !isOver.isSet {
         do throws(SlabError) {
           for _ in 0..<8 {
-            if slots.appendIfPossible(
-              try cache.allocate([4096 of UInt8](repeating: 1), in: group)) != nil
-            {
+            let isKept = try slots.appendIfPossible { () throws(SlabError) in
+              try cache.allocate([4096 of UInt8](repeating: 1), in: group)
+            }
+            if !isKept {
               failures.add(1, ordering: .relaxed)
             }
           }
@@ -75,19 +77,19 @@ import Testing
     for round in 0..<(isSanitized ? 200 : 2000) {
       try group.setMax((1 + Int(random.next() % UInt64(most))) * Self.page)
       if round % 3 == 0 { try parent.setMax((1 + Int(random.next() % 150)) * Self.page) }
-      #expect(group.current <= most * Self.page && parent.current <= 150 * Self.page)
+      #expect(group.usage <= most * Self.page && parent.usage <= 150 * Self.page)
       await Task.yield()
     }
     try parent.setMax(nil)
     for limit in [20, 0] {
       try group.setMax(limit * Self.page)
-      // Whoever was on his way when the limit fell has arrived.
+      // Threads that were on their way when the limit fell have arrived.
       await storm.awaitTurns()
-      // What is above the limit may stay, and its slabs serve whoever finds a free object in them; but
+      // What is above the limit may stay, and its slabs serve threads that find a free object in them; but
       // nothing comes to it.
-      var most = group.current
+      var most = group.usage
       for _ in 0..<1000 {
-        let current = group.current
+        let current = group.usage
         #expect(current <= max(most, limit * Self.page))
         most = min(most, current)
         await Task.yield()
@@ -100,6 +102,6 @@ import Testing
     #expect(group.peak <= most * Self.page && parent.peak <= 150 * Self.page)
     try group.setMax(nil)
     _ = group.reclaim(bytes: 1 << 30)
-    #expect(group.current == 0 && parent.current == 0)
+    #expect(group.usage == 0 && parent.usage == 0)
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Merging as a user of the library sees it.
 
 import Slab
@@ -13,7 +14,7 @@ import Testing
     defer { unsafe allocator.unmapEverything() }
     try useAndDestroy(allocator)
     // The descriptor goes with the last handle.
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(allocator.statistics.rootCaches == 0)
     #expect(allocator.statistics.mergedCaches == 0)
   }
@@ -45,7 +46,7 @@ import Testing
     let allocator = try SlabAllocator(configuration: configuration)
     defer { unsafe allocator.unmapEverything() }
     try useWhatIsOver(allocator)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(allocator.statistics.rootCaches == 0)
   }
 
@@ -80,12 +81,12 @@ import Testing
     #expect(throws: SlabError.cacheDestroyed) {
       var slots = SlabArray<Slot<[8 of UInt64]>>(in: group)
       try slots.reserveCapacity(3)
-      try slots.append(count: 3) { span throws(SlabError) in
+      try slots.append(addingCount: 3) { span throws(SlabError) in
         try third.allocate(filling: &span, in: group) { _ in [8 of UInt64](repeating: 0) }
       }
     }
     #expect((second.minPartial, second.sheafCapacity) == settings)
-    // Whoever is refused goes on.
+    // After a refusal its caller goes on.
     #expect(throws: SlabError.cacheBusy(objects: 1)) { try second.destroy() }
     unsafe second.free(try unsafe second.allocate(in: group))
     unsafe second.free(object)

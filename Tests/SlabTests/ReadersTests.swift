@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Read-side sections and grace periods in their public form. How they work is tested in
-// SlabLifecycleTests and below; here: whatever a body does, its section ends, and who waits for
+// SlabLifecycleTests and below; here: whatever a body does, its section ends, and what waits for
 // sections does wait.
 
 import Glibc

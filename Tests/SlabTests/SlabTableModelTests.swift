@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tables against a dictionary, with groups that come and go; and what is charged, and refused.
 
 import SlabCore
@@ -64,7 +65,7 @@ import Testing
       #expect(ends.value == made)
       // No entry, and no group but the last: nothing is charged when the empty slabs have gone.
       try group.close()
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.chargedBytes == 0)
     }
   }
@@ -78,19 +79,19 @@ import Testing
       for key in 0..<100 {
         try table.insert(Tracked(ends, tenant), forKey: tenant * 100 + key, in: group)
       }
-      #expect(group.current >= 100 * 40)
+      #expect(group.usage >= 100 * 40)
     }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     // All tenants are gone, and their entries are charged to the parent.
     #expect(allocator.statistics.groupsLive == 1)
-    #expect(parent.current >= 2000 * 40)
+    #expect(parent.usage >= 2000 * 40)
     #expect(table.count == 2000)
     #expect(table.removeAll { _, value in value.number != 7 } == 1900)
     #expect(ends.value == 1900)
     #expect(table.keys() == Array(700..<800))
     table.removeAll()
-    allocator.waitUntilDrained()
-    #expect(parent.current == 0)
+    allocator.waitUntilIdle()
+    #expect(parent.usage == 0)
     expectWhole(table)
   }
 
@@ -108,7 +109,7 @@ import Testing
         inserted += 1
       } catch { refused = error }
     }
-    guard case .limitReached("/poor", _, 8192) = refused else {
+    guard case .limitReached(poor, _, 8192) = refused else {
       Issue.record("\(String(describing: refused))")
       return
     }
@@ -127,7 +128,7 @@ import Testing
     #expect(numbered(by: try table.updateValue(Tracked(ends, 5), forKey: -1, in: poor)) == 1)
     #expect(table.number(ofEntryFor: -1) == 5)
     try none.close()
-    #expect(throws: SlabError.groupOffline(group: "/none")) {
+    #expect(throws: SlabError.groupOffline(group: none)) {
       try table.insert(Tracked(ends), forKey: -2, in: none)
     }
     expectWhole(table)
@@ -159,12 +160,12 @@ import Testing
       let before = mappedBytes()
       for _ in 0..<100 {
         FaultInjection.failCall(1, of: .reserve, with: .noMemory, repeating: true)
-        #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
+        #expect(throws: SlabError.outOfMemory(group: nil, bytes: 0)) {
           try SlabTable<Int, Int>(named: "none", minimumCapacity: 1 << 20, of: allocator)
         }
         _ = FaultInjection.end()
         FaultInjection.failCall(1, of: .protect, with: .noMemory, repeating: true)
-        #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
+        #expect(throws: SlabError.outOfMemory(group: nil, bytes: 0)) {
           try SlabTable<Int, Int>(named: "none", minimumCapacity: 1 << 20, of: allocator)
         }
         _ = FaultInjection.end()
@@ -192,7 +193,7 @@ import Testing
         #expect(BucketArray.mappedCount.load(ordering: .relaxed) == 2)
         _ = consume table
         #expect(BucketArray.mappedCount.load(ordering: .relaxed) == 0)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
       }
     }
   }

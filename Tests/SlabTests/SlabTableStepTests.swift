@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a lookup finds when others are at work between its steps, and between a writer's: each order
 // is made on one thread, by a hook that does the others' part. So all of this is deterministic, and
 // a lookup that waited for anybody would hang.

@@ -1,4 +1,5 @@
-// Tables under many threads: readers, writers, whoever looks at everything, growth all the while,
+// SPDX-License-Identifier: Apache-2.0
+// Tables under many threads: readers, writers, threads that look at everything, growth all the while,
 // and groups that come and go underneath.
 
 import Glibc
@@ -41,7 +42,7 @@ import Testing
       }
       // Every value has ended exactly once, and nobody is charged for anything.
       #expect(ends.value == made)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.chargedBytes == 0)
       #expect(allocator.statistics.rootCaches == 0)
       #expect(allocator.statistics.groupsLive == 0)

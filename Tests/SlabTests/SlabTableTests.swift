@@ -1,4 +1,5 @@
-// Tables, one thread at a time: what is there, who is charged, when values end, and what is
+// SPDX-License-Identifier: Apache-2.0
+// Tables, one thread at a time: what is there, which group is charged, when values end, and what is
 // refused.
 
 import SlabCore
@@ -87,11 +88,11 @@ struct Colliding: Hashable, Sendable {
 
   @Test func theGroupInEffectIsCharged() throws {
     let table = try SlabTable<Int, Tracked>(named: "table", of: allocator)
-    try MemoryGroup.with(group) {
+    try MemoryGroup.withCurrent(group) {
       try table.insert(Tracked(ends), forKey: 1)
       try table.updateValue(Tracked(ends), forKey: 1)
     }
-    #expect(group.current == 4096)
+    #expect(group.usage == 4096)
     table.removeAll()
     #expect(ends.value == 2)
   }
@@ -146,7 +147,7 @@ struct Colliding: Hashable, Sendable {
     #expect(throws: SlabError.invalidLimit) {
       try SlabTable<Int, Int>(named: "less", minimumCapacity: -1, of: allocator)
     }
-    #expect(throws: SlabError.outOfMemory(group: "/", bytes: 0)) {
+    #expect(throws: SlabError.outOfMemory(group: nil, bytes: 0)) {
       try SlabTable<Int, Int>(named: "more", minimumCapacity: .max, of: allocator)
     }
   }
@@ -216,7 +217,7 @@ struct Colliding: Hashable, Sendable {
     _ = consume entry
     #expect(ends.value == 300)
     _ = consume other
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     #expect(allocator.statistics.rootCaches == 0)
     #expect(allocator.core.brokenInvariant() == nil)
   }
@@ -258,7 +259,12 @@ func expectWhole<Key, Value: ~Copyable>(
   if let broken = table.core.brokenInvariant() {
     Issue.record("\(broken)", sourceLocation: sourceLocation)
   }
-  table.core.allocator.waitUntilDrained()
+  table.core.allocator.waitUntilIdle()
+  // A worker may be at it for the idle clock, with slabs in hand that are on no list for a moment. What is broken stays so.
+  let end = SystemCall.monotonicNanoseconds + 10_000_000_000
+  while table.core.allocator.brokenInvariant() != nil, SystemCall.monotonicNanoseconds < end {
+    Threads.yield()
+  }
   if let broken = table.core.allocator.brokenInvariant() {
     Issue.record("\(broken)", sourceLocation: sourceLocation)
   }

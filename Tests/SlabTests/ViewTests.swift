@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Objects seen as spans and bytes, owners on several threads, and what is freed or added many at a time.
 
 import Slab
@@ -31,7 +32,7 @@ import Testing
     let (count, number) = (slot.span.count, slot.span[0].number)
     #expect(count == 1 && number == 12)
     #expect(slot.value.number == 12)
-    _ = slot.take()
+    _ = slot.consume()
     #expect(ends.value == 2)
   }
 
@@ -73,7 +74,7 @@ import Testing
       unsafe buffer.withUnsafeMutableBytes { for index in $0.indices { unsafe $0[index] = 9 } }
     }
     try first.close()
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     var shown = 0
     for _ in 0..<1000 {
       let bytes = unsafe try padded.allocate(Padded(), in: group).leak()
@@ -117,7 +118,7 @@ import Testing
 
   /// Owners come and go on several threads: the object ends once, and not before the last of them.
   @Test func ownersOnSeveralThreads() throws {
-    let cache = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
+    let cache = try SlabCache<SharedObject<Tracked>>(named: "shared", of: allocator)
     let rounds = isSanitized ? 200 : isDebugBuild ? 1000 : 5000
     let ends = ends
     let mistakes = Atomic(0)
@@ -148,18 +149,19 @@ import Testing
     init(_ first: consuming SharedSlot<Tracked>, count: Int) {
       var slots = SlabArray<SharedSlot<Tracked>>(in: .root)
       for _ in 1..<count {
-        if slots.appendIfPossible(first.share()) != nil { Issue.record("no memory") }
+        if !slots.appendIfPossible({ first.share() }) { Issue.record("no memory") }
       }
-      if slots.appendIfPossible(first) != nil { Issue.record("no memory") }
+      var last: SharedSlot<Tracked>? = first
+      if !slots.appendIfPossible({ last.take()! }) { Issue.record("no memory") }
       self.slots = Mutex(slots)
     }
 
     func take(_ thread: Int) -> SharedSlot<Tracked> { slots.withLock { $0.popLast()! } }
   }
 
-  /// Whoever is the only one left sees all that the others did, and may change the object.
+  /// The only owner left sees all that the others did, and may change the object.
   @Test func theLastOwnerMayChangeTheObject() throws {
-    let cache = try SlabCache<Shared<Tracked>>(named: "shared", of: allocator)
+    let cache = try SlabCache<SharedObject<Tracked>>(named: "shared", of: allocator)
     var slot = try cache.allocate(sharing: Tracked(ends, 0), in: group)
     let other = Owners(slot.share(), count: 1)
     let wait = Flag()
@@ -195,7 +197,7 @@ import Testing
   @Test func spansOfSlotsAreFreed() throws {
     let cache = try SlabCache<Tracked>(named: "tracked", of: allocator)
     var slots = try SlabArray<Slot<Tracked>>(minimumCapacity: 500, in: .root)
-    try slots.append(count: 500) { span throws(SlabError) in
+    try slots.append(addingCount: 500) { span throws(SlabError) in
       try cache.allocate(filling: &span, in: group) { Tracked(ends, $0) }
       SlabCache.free(&span)
       #expect(span.isEmpty && span.freeCapacity == 500)
@@ -214,23 +216,23 @@ import Testing
   /// A sequence that says nothing of its length, one that fits, and one that does not.
   @Test func arraysOfSequences() throws {
     var array = SlabArray<Int>(in: group)
-    try array.append(contentsOf: [])
+    try array.append(copying: [])
     #expect(array.isEmpty && array.capacity == 0)
-    try array.append(contentsOf: (0..<100).lazy.filter { $0 % 3 == 0 })
-    try array.append(contentsOf: 100..<110)
+    try array.append(copying: (0..<100).lazy.filter { $0 % 3 == 0 })
+    try array.append(copying: 100..<110)
     #expect(array.count == 44 && array[33] == 99 && array[43] == 109)
     let poor = try allocator.rootGroup.makeChild(named: "poor", max: 4096)
     var short = SlabArray<Int>(in: poor)
-    try short.append(contentsOf: 0..<10)
-    #expect(throws: SlabError.self) { try short.append(contentsOf: 0..<100_000) }
+    try short.append(copying: 0..<10)
+    #expect(throws: SlabError.self) { try short.append(copying: 0..<100_000) }
     #expect(short.count == 10 && short[9] == 9)
     // Without a length: what came before the limit is there.
     #expect(throws: SlabError.self) {
-      try short.append(contentsOf: (10..<100_000).lazy.filter { _ in true })
+      try short.append(copying: (10..<100_000).lazy.filter { _ in true })
     }
     #expect(short.count > 10 && short.count == short.capacity)
     for index in short.indices { #expect(short[index] == index) }
-    #expect(poor.current <= 4096)
+    #expect(poor.usage <= 4096)
   }
 }
 
@@ -304,23 +306,23 @@ import Testing
     let group = try allocator.rootGroup.makeChild(named: "tenant")
     let section = await OpenSection(of: allocator)
     try fillAndFree(cache, in: group)
-    let charged = group.current
+    let charged = group.usage
     #expect(charged >= 100 * 512)
     cache.shrink()
     _ = group.reclaim(bytes: 1 << 20)
     // Pages that wait for the section stay charged.
-    #expect(group.current == charged)
+    #expect(group.usage == charged)
     await section.end()
     await allocator.barrier()
     _ = group.reclaim(bytes: 1 << 20)
     await allocator.barrier()
-    #expect(group.current == 0)
+    #expect(group.usage == 0)
     // Without the option they go at once, sections or not.
     let plain = try SlabCache<[512 of UInt8]>(named: "plain", of: allocator)
     let another = await OpenSection(of: allocator)
     try fillAndFree(plain, in: group)
     _ = group.reclaim(bytes: 1 << 20)
-    #expect(group.current == 0)
+    #expect(group.usage == 0)
     await another.end()
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ways to wait for what others do: for the event itself, and with a bound.
 
 import Dispatch
@@ -17,7 +18,7 @@ func eventually(_ condition: () -> Bool) async -> Bool {
 final class Flag: Sendable {
   private let value = Atomic(false)
 
-  // Releasing and acquiring: what was done before it was set is seen by whoever sees it set.
+  // Releasing and acquiring: what was done before it was set is seen by a thread that sees it set.
   func set() { value.store(true, ordering: .releasing) }
   var isSet: Bool { value.load(ordering: .acquiring) }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Churns in this process, their series and their reports.
 
 import Foundation
@@ -85,7 +86,7 @@ private func series(
     #expect(
       text.contains(
         "* not run: 400,000 groups of 5 (Linux 4.10) would take 44 h 26 min, more "
-          + "than --most-seconds 100; extrapolated from 1,000 to 4,000 groups with the power "
+          + "than --most-seconds 100; extrapolated from 1,000 to 4,000 groups with exponent "
           + "2.00\n"))
     let json = try #require(
       try JSONSerialization.jsonObject(with: Data(report.json().utf8)) as? [String: Any])
@@ -102,6 +103,10 @@ private func series(
     #expect(Quantity.duration(seconds: 125) == "2 min 5 s")
     #expect(Quantity.duration(seconds: 9600) == "2 h 40 min")
     #expect(Quantity.duration(seconds: .infinity).hasSuffix(" h 46 min"))
+    #expect(Quantity.duration(nanoseconds: -1500) == "-1.5 µs")
+    #expect(Quantity.duration(nanoseconds: .min) == "-9,223,372,036.9 s")
+    #expect(Quantity.bytes(.min) == "-8,589,934,592.0 GiB" && Quantity.bytes(-7) == "-7 B")
+    #expect(Quantity.duration(seconds: -.infinity) == "-1,000,000,000.0 s")
     #expect(
       [0.966, 2, 9.04, 99.96, 12_345].map(Quantity.ratio)
         == ["0.97", "2.00", "9.0", "100.0", "12,345"])

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program as a user runs it: exit codes and messages.
 
 import SlabTestSupport
@@ -51,10 +52,10 @@ import Testing
     ("\"$slab\" replay /", "cannot read /: it is a directory"),
     ("\"$slab\" replay - </", "cannot read standard input: it is a directory"),
     ("\"$slab\" replay - <&-", "cannot open standard input: Bad file descriptor"),
-    ("\"$slab\" replay /dev/null", "/dev/null: the recording is empty: it holds no event"),
+    ("\"$slab\" replay /dev/null", "/dev/null: the recording contains no events"),
     (
       "echo hello | \"$slab\" replay -",
-      "standard input:1: no event of tracefs, trace-cmd or perf script: \"hello\""
+      "standard input:1: not an event of tracefs, trace-cmd or perf script: \"hello\""
     ),
     ("\"$slab\" replay >/dev/full", "cannot write the report: No space left on device"),
     ("\"$slab\" replay --json >&-", "cannot write the report: Bad file descriptor"),
@@ -119,7 +120,7 @@ import Testing
     #expect(
       ending.messages == """
         slab: \(file.path):2: warning: rmdir of an unknown group: ignored
-        slab: \(file.path):3: warning: the last line is cut off: ignored
+        slab: \(file.path):3: warning: the last line is truncated: ignored
 
         """)
   }
@@ -130,6 +131,6 @@ import Testing
     let ending = try shell(
       "gzip -f \"$1\"; \"$slab\" replay \"$1.gz\"; code=$?; rm \"$1.gz\"; exit $code", file.path)
     #expect(ending.exitCode == 1)
-    #expect(ending.messages.hasPrefix("slab: \(file.path).gz:1: no event of tracefs"))
+    #expect(ending.messages.hasPrefix("slab: \(file.path).gz:1: not an event of tracefs"))
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A target that only counts, and that notes every breach of what ``ReplayTarget`` promises.
 
 @testable import SlabTool
@@ -15,7 +16,7 @@ struct CountingTarget: ReplayTarget {
   private(set) var allocations = 0
   private(set) var charged = 0
   private(set) var frees = 0
-  private(set) var greatestSlot = -1
+  private(set) var greatestPlace = -1
   private(set) var breaches: [String] = []
   private var taken: Set<Int> = []
 
@@ -41,18 +42,18 @@ struct CountingTarget: ReplayTarget {
     groups[group].isOnline = false
   }
 
-  mutating func allocate(slot: Int, cache: Int, group: Int?) {
-    expect(taken.insert(slot).inserted, "slot \(slot) is taken")
-    expect(slot <= greatestSlot + 1, "slot \(slot) is not dense")
+  mutating func allocate(place: Int, cache: Int, group: Int?) {
+    expect(taken.insert(place).inserted, "place \(place) is taken")
+    expect(place <= greatestPlace + 1, "place \(place) is not dense")
     expect(cache < cacheNames.count, "cache \(cache) is unknown")
     expect(group.map { groups[$0].isOnline } ?? true, "an allocation in an offline group")
-    greatestSlot = max(greatestSlot, slot)
+    greatestPlace = max(greatestPlace, place)
     allocations += 1
     if group != nil { charged += 1 }
   }
 
-  mutating func free(slot: Int) {
-    expect(taken.remove(slot) != nil, "slot \(slot) is free")
+  mutating func free(place: Int) {
+    expect(taken.remove(place) != nil, "place \(place) is free")
     frees += 1
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `--design` and `slab churn` as a user runs them.
 
 import Foundation
@@ -49,8 +50,8 @@ private func object(_ text: String) throws -> [String: Any] {
   @Test(arguments: [
     ("replay --design 4.11", 64, "--design"),
     ("replay - --design both", 64, "reads the recording twice"),
-    ("replay --slabinfo --design both", 64, "--slabinfo goes with one design"),
-    ("replay <(true) --design both", 1, "is no file: it can be read only once"),
+    ("replay --slabinfo --design both", 64, "--slabinfo cannot be combined with --design both"),
+    ("replay <(true) --design both", 1, "is not a file: it can be read only once"),
     ("churn", 64, "--groups"),
     ("churn --groups 0", 64, "--groups must be 1 to 1,000,000, not 0"),
     ("churn --groups -5", 64, "not -5"),
@@ -59,9 +60,9 @@ private func object(_ text: String) throws -> [String: Any] {
     ("churn --groups 5 --objects 1001", 64, "--objects must be 1 to 1,000"),
     ("churn --groups 5 --most-seconds 0", 64, "--most-seconds must be more than 0"),
     ("churn --groups 5 --most-seconds nan", 64, "--most-seconds"),
-    ("churn --groups 5 --plot ''", 64, "--plot needs the name of a file"),
-    ("churn --groups 5 --plot /", 1, "slab: cannot write the plot /: there is something that"),
-    ("churn --groups 5 --plot /no/such/plot", 1, "plot /no/such/plot: No such file or directory"),
+    ("churn --groups 5 --plot ''", 64, "--plot needs a file name"),
+    ("churn --groups 5 --plot /", 1, "slab: cannot write /: it exists and is not a file"),
+    ("churn --groups 5 --plot /no/such/plot", 1, "slab: cannot write /no/such/plot: No such file"),
     ("churn --groups 5 >/dev/full", 1, "slab: cannot write the report: No space left on device"),
   ])
   func errors(_ arguments: String, _ code: Int32, _ message: String) throws {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The head of a line and the fields of an event, however their texts try to look like others.
 
 import SlabTestSupport

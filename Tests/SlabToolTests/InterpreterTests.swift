@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of a recording's events: counts, treatments of what is out of order, and what the
 // target is told.
 
@@ -31,7 +32,7 @@ import Testing
     #expect(counts.chargedFrees == 1)
     #expect(target.frees == 1)
     #expect(target.live == 1)
-    #expect(target.greatestSlot == 0)
+    #expect(target.greatestPlace == 0)
   }
 
   @Test func childrenInheritTheGroupOfTheirParent() throws {
@@ -138,8 +139,8 @@ import Testing
     #expect(
       counts.irregularities.warnings(recording: "F") == [
         "F:4: warning: events were lost here: frees may be missing (2 in all)",
-        "F:6: warning: not a whole event: ignored (2 in all)",
-        "F:10: warning: the last line is cut off: ignored",
+        "F:6: warning: incomplete event: ignored (2 in all)",
+        "F:10: warning: the last line is truncated: ignored",
       ])
   }
 

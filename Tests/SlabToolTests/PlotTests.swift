@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The plot: valid XML with the curves in it, and a file that is whole or not there.
 
 import Foundation
@@ -116,27 +117,27 @@ private let plot = LogLogPlot(
     func files() throws -> [String] {
       try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
     }
-    try PlotFile.checkCanBeWritten(path)
+    try WholeFile.checkCanBeWritten(path)
     #expect(try files() == [])
-    try PlotFile.write("first", to: path)
-    try PlotFile.checkCanBeWritten(path)
+    try WholeFile.write("first", to: path)
+    try WholeFile.checkCanBeWritten(path)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "first")
     // Through a link, which stays one.
     try FileManager.default.createSymbolicLink(
       atPath: directory + "/link", withDestinationPath: "plot.svg")
-    try PlotFile.write("second", to: directory + "/link")
+    try WholeFile.write("second", to: directory + "/link")
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "second")
     #expect(try files() == ["link", "plot.svg"])
     #expect(
       try FileManager.default.destinationOfSymbolicLink(atPath: directory + "/link") == "plot.svg")
-    #expect(throws: ToolError.plotIsNoFile(path: directory)) {
-      try PlotFile.write("third", to: directory)
+    #expect(throws: ToolError.outputIsNoFile(path: directory)) {
+      try WholeFile.write("third", to: directory)
     }
-    #expect(throws: ToolError.plotIsNoFile(path: "/dev/null")) {
-      try PlotFile.checkCanBeWritten("/dev/null")
+    #expect(throws: ToolError.outputIsNoFile(path: "/dev/null")) {
+      try WholeFile.checkCanBeWritten("/dev/null")
     }
-    #expect(throws: ToolError.cannotWritePlot(path: directory + "/no/plot", errno: ENOENT)) {
-      try PlotFile.checkCanBeWritten(directory + "/no/plot")
+    #expect(throws: ToolError.cannotWriteFile(path: directory + "/no/plot", errno: ENOENT)) {
+      try WholeFile.checkCanBeWritten(directory + "/no/plot")
     }
     #expect(try files() == ["link", "plot.svg"])
   }

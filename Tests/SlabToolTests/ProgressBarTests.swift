@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bar on a terminal of any width, through a pseudo-terminal.
 
 import Glibc
@@ -16,7 +17,6 @@ struct Terminal: ~Copyable {
     #expect(unsafe openpty(&ends.controller, &ends.program, nil, nil, nil) == 0)
     controller = Descriptor(owning: ends.controller)
     program = Descriptor(owning: ends.program)
-    _ = fcntl(controller.number, F_SETFL, O_NONBLOCK)
     resize(to: columns)
   }
 
@@ -29,11 +29,18 @@ struct Terminal: ~Copyable {
     #expect(unsafe ioctl(controller.number, UInt(TIOCSWINSZ), &size) == 0)
   }
 
-  /// What was written since the last call.
+  /// What was written since the last call. The kernel passes it on in the background, in pieces: all has come when
+  /// a mark that is written behind it has.
   func written() throws -> String {
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = try Descriptor.read(controller.number, into: &bytes, from: 0, name: "terminal")
-    return String(decoding: bytes[..<count], as: UTF8.self)
+    let mark: UInt8 = 1
+    #expect(unsafe write(program.number, [mark], 1) == 1)
+    var text: [UInt8] = []
+    while text.last != mark {
+      var bytes = [UInt8](repeating: 0, count: 4096)
+      let count = try Descriptor.read(controller.number, into: &bytes, from: 0, name: "terminal")
+      text += bytes[..<count]
+    }
+    return String(decoding: text.dropLast(), as: UTF8.self)
   }
 }
 

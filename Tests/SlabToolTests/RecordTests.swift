@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // `slab record` on a folder that looks like tracefs: what it sets, what it puts back on each way out, what it writes.
 
 import Foundation
 import Glibc
+import SlabMount
 import SlabTestSupport
 import Testing
 
@@ -75,7 +77,8 @@ private final class TraceFolderFixture {
     #expect(ending.output == fixture.text)
     #expect(
       ending.messages
-        == "slab: recorded 2 events, 0 MiB of text, to \(fixture.path)/\(name)\n")
+        == "slab: recorded 2 events, \(fixture.text.utf8.count) B of text, to \(fixture.path)/\(name)\n"
+    )
   }
 
   @Test func standardOutputCanBeReplayed() throws {
@@ -135,7 +138,8 @@ private final class TraceFolderFixture {
       "\"$slab\" record --tracefs $1 --seconds 0.01 -o $1/out 2> $2", fixture.path,
       terminal.path)
     #expect(ending.exitCode == 0)
-    let message = "slab: recorded 2 events, 0 MiB of text, to \(fixture.path)/out\r\n"
+    let message =
+      "slab: recorded 2 events, \(fixture.text.utf8.count) B of text, to \(fixture.path)/out\r\n"
     #expect(try terminal.written().hasSuffix("\r\u{1B}[K" + message))
   }
 
@@ -169,7 +173,7 @@ private final class TraceFolderFixture {
     ("-o /dev/full --seconds 1", 1, "cannot write /dev/full: No space left on device"),
     ("-o - --seconds 1 > /dev/full", 1, "cannot write standard output: No space left on device"),
     ("-o $1/none/out --seconds 1", 1, "/none/out: No such file or directory"),
-    ("--tracefs /etc -o $1/out", 1, "/etc is no tracefs: it has no events/kmem"),
+    ("--tracefs /etc -o $1/out", 1, "/etc is not a tracefs: it has no events/kmem"),
   ])
   func failures(_ arguments: String, _ code: Int32, _ message: String) throws {
     let fixture = try TraceFolderFixture()
@@ -186,7 +190,7 @@ private final class TraceFolderFixture {
     #expect(ending.output == "ended\n")
     #expect(
       ending.messages == """
-        slab: the recording has failed, the command goes on
+        slab: the recording failed; the command continues
         slab: cannot write /dev/full: No space left on device
 
         """)
@@ -229,6 +233,44 @@ private final class TraceFolderFixture {
   @Test(arguments: ["--seconds 0", "--seconds 1 -- true", "--cgroup", "--buffer-size 0"])
   func argumentsThatAreRefused(_ arguments: String) throws {
     #expect(try TraceFolderFixture().record("record -o $1/out \(arguments)").exitCode == 64)
+  }
+
+  @Test func sizesOfRecordings() {
+    var summary = RecordSummary()
+    summary.add(Array(repeating: UInt8(ascii: "\n"), count: 1500)[...])
+    #expect(summary.line == "1,500 events, 1.5 KiB of text")
+    summary.add(Array(repeating: UInt8(ascii: "x"), count: 3 << 20)[...])
+    #expect(summary.line == "1,500 events, 3.0 MiB of text")
+  }
+
+  /// What recordings have left that were killed goes with the next one; what is in use stays, and so does
+  /// what is not ours.
+  @Test func instancesOfRecordingsThatWereKilled() throws {
+    let fixture = try TraceFolderFixture()
+    let (process, error) = ChildProcess.start(["true"])
+    #expect(error == 0)
+    _ = ChildProcess.wait(for: process)
+    let names = ["slab-\(process)", "slab-\(getppid())", "slab-x", "slab-", "other-\(process)"]
+    let instances = fixture.path + "/instances"
+    for name in names {
+      try FileManager.default.createDirectory(
+        atPath: "\(instances)/\(name)", withIntermediateDirectories: true)
+    }
+    let root = TraceFolder(path: fixture.path)
+    #expect(
+      TraceInstance.removeAbandoned(in: root) == [
+        "removed \(instances)/slab-\(process), left by a recording that was killed"
+      ])
+    let left = try FileManager.default.contentsOfDirectory(atPath: instances)
+    #expect(Set(left) == Set(names.dropFirst()))
+    // One that cannot be removed: said, with how to do it.
+    try fixture.write("", to: "instances/slab-\(process)/file")
+    let notes = TraceInstance.removeAbandoned(in: root)
+    #expect(
+      notes == [
+        "a recording that was killed left \(instances)/slab-\(process), which is still recording: "
+          + "rmdir \(instances)/slab-\(process)"
+      ])
   }
 
   @Test func mounts() {

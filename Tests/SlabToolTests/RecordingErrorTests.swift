@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Recordings that are none, that hold too little, or of which too little was understood: what a user
 // is told.
 
@@ -36,15 +37,15 @@ private func replay(_ text: String) throws -> Ending {
     #expect(groups.exitCode == 1)
     #expect(
       groups.messages
-        == "slab: standard input: there is nothing to replay: it holds no allocation: "
-        + "the events kmem_cache_alloc and kmalloc were off\n")
+        == "slab: standard input: there is nothing to replay: it contains no allocations: "
+        + "the events kmem_cache_alloc and kmalloc were disabled\n")
     let pages = try replay(Line.event("mm_page_alloc: page=1") + Line.kfree("a1") + "garbage\n")
     #expect(pages.exitCode == 1)
-    #expect(pages.messages.contains("were off; there is mm_page_alloc"))
+    #expect(pages.messages.contains("were disabled; there is mm_page_alloc"))
     #expect(pages.messages.contains("; line 3 was not understood: \"garbage\"\n"))
     let failed = try replay(Line.allocate("0000000000000000"))
     #expect(failed.exitCode == 1)
-    #expect(failed.messages.contains("none of its allocations is of an object"))
+    #expect(failed.messages.contains("none of its allocations allocates an object"))
   }
 
   @Test(arguments: [(1, 1, 0), (1, 2, 1)])
@@ -93,7 +94,9 @@ private func replay(_ text: String) throws -> Ending {
     #expect(counts.charged == (hierarchy == 9 ? 3 : hierarchy == 5 ? 0 : 1))
     #expect(counts.irregularities[.otherHierarchies] == (hierarchy == 5 ? 6 : 3))
     #expect(counts.irregularities[.duplicateMkdirs] == 0)
-    let isOfOthers = ReplayNotes(counts).lines.contains { $0.hasSuffix("are of other hierarchies") }
+    let isOfOthers = ReplayNotes(counts).lines.contains {
+      $0.hasSuffix("belong to other hierarchies")
+    }
     #expect(isOfOthers == (hierarchy == 5))
   }
 
@@ -134,13 +137,13 @@ private func replay(_ text: String) throws -> Ending {
 
   @Test func whatIsMissingIsSaid() throws {
     let bare = try notes(Line.allocate("ffff888100000001"))
-    #expect(bare.contains("no groups, so nothing is charged: the event cgroup_mkdir was off"))
-    #expect(bare.contains("no frees: the events kmem_cache_free and kfree were off"))
+    #expect(bare.contains("no groups, so nothing is charged: the event cgroup_mkdir was disabled"))
+    #expect(bare.contains("no frees: the events kmem_cache_free and kfree were disabled"))
     let uncharged = try notes(
       Line.mkdir(1, "/a") + Line.allocate("ffff888100000001") + Line.kfree("ffff888100000002")
         + Line.event("mm_page_alloc: page=1") + Line.event("mm_page_alloc: page=2"))
     #expect(uncharged.contains("nothing is charged: the events cgroup_attach_task"))
-    #expect(uncharged.contains("2 events mm_page_alloc, which are not read"))
+    #expect(uncharged.contains("2 events mm_page_alloc, which slab does not read"))
     #expect(uncharged.contains("an unknown address was allocated before the recording"))
     let whole = try notes(
       Line.mkdir(1, "/a") + Line.attach(7, to: 1) + Line.allocate("ffff888100000001")
@@ -155,7 +158,7 @@ private func replay(_ text: String) throws -> Ending {
     #expect(abs(counts.expectedCollisions - 0.1048) < 0.001)
     #expect(
       ReplayNotes(counts).lines.contains {
-        $0.contains("with 30,000 live objects 0.10 collisions") && $0.contains("hash-ptr")
+        $0.contains("with 30,000 live objects, expect 0.10 collisions") && $0.contains("hash-ptr")
       })
     let real = try interpret(lines + Line.allocate("ffff888100000001")).counts
     #expect(!real.areAddressesHashed && real.expectedCollisions == 0)

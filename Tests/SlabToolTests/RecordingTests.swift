@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whole recordings: the counts that any correct reader finds, from every kind of source.
 
 import Foundation
@@ -5,14 +6,6 @@ import SlabTestSupport
 import Testing
 
 @testable import SlabTool
-
-/// The recording that the packaged one was cut from, beside the checkout if it is there.
-private let wholeRecording: String = {
-  let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent()
-  return package.appendingPathComponent("../shared/traces/transient-300.ftrace.txt.gz")
-    .standardizedFileURL.path
-}()
 
 @Suite(.inTurn) struct RecordingTests {
   private func expectPackagedCounts(
@@ -58,25 +51,26 @@ private let wholeRecording: String = {
     expectPackagedCounts(try interpret(path: file.path, name: "test"))
   }
 
-  @Test(.enabled(if: FileManager.default.fileExists(atPath: wholeRecording)))
-  func whole() throws {
-    let (target, counts) = try interpret(path: wholeRecording, name: "whole")
-    #expect(counts.events == 964_194)
+  /// All 300 groups of the recording that the packaged one begins, with a sixteenth of the addresses.
+  @Test func thinned() throws {
+    let path = try resource("transient-300-thinned.ftrace.txt")
+    let (target, counts) = try interpret(path: path, name: "thinned")
+    #expect(counts.events == 53_204)
     #expect(counts.irregularities == IrregularityCounts())
-    #expect(counts.groups == 300)
-    #expect(counts.rootCaches == 35)
-    #expect(counts.childCaches == 5_584)
-    #expect(counts.allocations == 526_366)
-    #expect(counts.charged == 251_824)
-    #expect(counts.frees == 435_308)
-    #expect(counts.implicitFrees == 88_322)
+    #expect(counts.groups == 300 && counts.offlined == 300)
+    #expect(counts.rootCaches == 28)
+    #expect(counts.childCaches == 2_220)
+    #expect(counts.allocations == 28_436)
+    #expect(counts.charged == 16_966)
+    #expect(counts.frees == 22_248)
+    #expect(counts.implicitFrees == 6_010)
     #expect(counts.unmatchedFrees == 0)
-    #expect(counts.chargedFreesAfterOffline == 15_324)
-    #expect(counts.live == 2_736)
-    #expect(counts.chargedLive == 1_391)
-    #expect(counts.pinnedGroups == 103)
+    #expect(counts.chargedFreesAfterOffline == 999)
+    #expect(counts.live == 178)
+    #expect(counts.chargedLive == 89)
+    #expect(counts.pinnedGroups == 38)
     #expect(target.live == counts.live)
     // Memory follows the live objects, not the text.
-    #expect(target.greatestSlot < 20_000)
+    #expect(target.greatestPlace < 1_500)
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One set of events as each kernel and each tool prints it: what the matrix of formats consists of.
 
 import Testing
@@ -44,7 +45,7 @@ enum KernelGeneration: String, CaseIterable {
   var hashesPointers: Bool { self == .v4p15 }
 }
 
-/// Who prints, and with which options.
+/// What prints, and with which options.
 enum Printer: String, CaseIterable {
   case trace, traceWithoutFlags, traceWithThreadGroups, traceFields
   case traceCmdOld, traceCmd

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Replays on the allocator, in this process: counts, copies, stamps, sums, reports.
 
 import Foundation
@@ -73,7 +74,7 @@ private func replay(
     #expect(moved.dyingGroupsAtEnd == 0)
     #expect(moved.pinnedChildCachesAtEnd == 3)
     #expect(moved.reparentedCaches == 3)
-    // Whoever stands for the objects, they are charged.
+    // Whichever group stands for the objects, they are charged.
     #expect(moved.chargedBytesAtEnd == kept.chargedBytesAtEnd && kept.chargedBytesAtEnd > 0)
   }
 
@@ -88,7 +89,7 @@ private func replay(
 
   @Test func overwrittenObjectsAreFound() {
     for objectBytes in 1...64 {
-      let stamp = ObjectStamp(slot: 3, copy: 1, generation: 9, objectBytes: objectBytes)
+      let stamp = ObjectStamp(place: 3, copy: 1, generation: 9, objectBytes: objectBytes)
       let object = UnsafeMutableRawPointer.allocate(byteCount: objectBytes, alignment: 1)
       defer { unsafe object.deallocate() }
       // SAFETY: the object has the bytes that the stamp was told.
@@ -164,8 +165,8 @@ private func replay(
     let file = try TemporaryFile(Line.allocate("a1") + "garbage\n")
     let text = ReplayReport(try replay(file.path, copies: 1000)).text()
     #expect(text.contains("slab replay of test, 1,000 copies side by side\n"))
-    #expect(text.contains("  0 frees, 0 implicit ones; 0 of unknown addresses, 0 of NULL\n"))
-    #expect(text.contains("1 malformed_lines: not a whole event: ignored\n"))
+    #expect(text.contains("  0 frees, 0 of them implicit; 0 of unknown addresses, 0 of NULL\n"))
+    #expect(text.contains("1 malformed_lines: incomplete event: ignored\n"))
     #expect(text.contains("1,000 objects live, 0 of them charged"))
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of the tool share: recordings from text, and the program run as a user runs it.
 
 import Foundation
@@ -19,6 +20,11 @@ func interpret(
   try interpreter.interpret(RecordingSource(path, name: name)) { _ in }
   #expect(interpreter.target.breaches == [])
   return (interpreter.target, interpreter.currentCounts)
+}
+
+/// Where the recording `name`.gz of these tests lies.
+func resource(_ name: String) throws -> String {
+  try #require(Bundle.module.path(forResource: name, ofType: "gz", inDirectory: "Resources"))
 }
 
 extension NotUnderstood {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One flavour's functions: BENCH(name) says their names, and urcu/map/ those of liburcu's.
 
 #include <stdlib.h>

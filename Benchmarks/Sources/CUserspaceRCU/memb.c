@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifdef SLAB_BENCH_URCU
 #define _LGPL_SOURCE
 #define URCU_API_MAP

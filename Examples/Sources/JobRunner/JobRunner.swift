@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A runner of jobs for many tenants: each job has a memory group with a limit of its own. One that
 // leaks comes to its limit and fails; the others do not notice, and what it has leaked goes back when
 // the job is over.
@@ -60,7 +61,7 @@ final class JobRunner: Sendable {
       return try await tasks.reduce(into: []) { $0.append($1) }
     }
     try run.close()
-    await run.drained()
+    try await run.waitUntilDrained()
     return reports.sorted { $0.job.name < $1.job.name }
   }
 
@@ -68,7 +69,7 @@ final class JobRunner: Sendable {
   private func run(_ job: Job, in group: MemoryGroup) throws(SlabError) -> JobReport {
     var report = JobReport(job: job)
     do throws(SlabError) {
-      try MemoryGroup.with(group) { () throws(SlabError) in try work(on: job, &report) }
+      try MemoryGroup.withCurrent(group) { () throws(SlabError) in try work(on: job, &report) }
     } catch {
       report.failure = error
     }
@@ -81,7 +82,7 @@ final class JobRunner: Sendable {
     return report
   }
 
-  /// What a job does. Whatever it allocates is charged to its group, which is in effect here.
+  /// What a job does. Whatever it allocates is charged to its group, the current one here.
   private func work(on job: Job, _ report: inout JobReport) throws(SlabError) {
     var window = SlabArray<Slot<Row>>()
     while report.rowsDone < job.rows {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A parsed request: nodes that point to each other, all in a memory group of the document's own. They
 // are never ended one by one: the end of the document discards the group, however many there are.
 //
@@ -54,7 +55,7 @@ struct Document: ~Copyable {
   }
 
   /// Bytes charged for the document.
-  var bytes: Int { group.current }
+  var bytes: Int { group.usage }
 
   /// The sum of all numbers, for something to do.
   var sum: Double { unsafe Self.sum(root) }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests of a tenant, parsed one after the other: each document's memory is its own, bounded by the
 // tenant's limit, and gone at once when the request is done.
 
@@ -24,8 +25,8 @@ enum Main {
       print("a request too many: \(error)")
     }
     try tenant.close()
-    await tenant.drained()
-    print("\(tenant.current) bytes left, \(tenant.peak) at most")
+    try await tenant.waitUntilDrained()
+    print("\(tenant.usage) bytes left, \(tenant.peak) at most")
   }
 
   static func request(elements: Int) -> String {

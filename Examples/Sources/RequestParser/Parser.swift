@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A parser of JSON, without escapes in texts, for requests of at most 64 levels.
 
 import Slab

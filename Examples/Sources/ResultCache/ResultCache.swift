@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A cache of results for each tenant that stays under its group's limit by itself: it registers as a
 // shrinker, and gives the results back that were used least recently.
 //
@@ -22,7 +23,7 @@ final class ResultCache: Shrinker {
   }
 
   var count: Int { results.withLock { $0.count } }
-  var usedBytes: Int { group.current }
+  var usedBytes: Int { group.usage }
 
   /// The first byte of a result, made if it is not there.
   func value(forKey key: Int, _ make: (Int) -> UInt8) throws(SlabError) -> UInt8 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Results by key, and by age: a list through all of them, from the one that was used last to the one
 // that was used least recently. Every operation takes the same few steps, however many there are.
 
@@ -38,7 +39,8 @@ struct Results: ~Copyable {
   /// then it will be made again.
   mutating func insert(_ slot: consuming Slot<CachedResult>) {
     let key = slot.value.key
-    guard places[key] == nil, slots.appendIfPossible(slot) == nil else { return }
+    var slot: Slot<CachedResult>? = slot
+    guard places[key] == nil, slots.appendIfPossible({ slot.take()! }) else { return }
     places[key] = slots.count - 1
     linkAsNewest(slots.count - 1)
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A store of sessions for many tenants, under load from many tasks: lookups take no lock, each session
 // is charged to its tenant, and a tenant at its limit loses sessions of its own only, the oldest first.
 
@@ -117,7 +118,7 @@ enum SessionLoad {
     let hits = try await load(store, tenants, tasks: 8, requests: 200_000)
     print("\(hits) requests found their session, \(store.count) sessions, \(store.evicted) evicted")
     for tenant in tenants {
-      print("\(tenant.group): \(tenant.group.current) of \(tenant.group.max!) bytes")
+      print("\(tenant.group): \(tenant.group.usage) of \(tenant.group.max!) bytes")
     }
   }
 

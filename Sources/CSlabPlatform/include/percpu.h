@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Restartable sequences on per-CPU memory.
 //
 // A *sheaf* is a stack of object addresses that one CPU owns. Its place for CPU c is
@@ -12,11 +13,11 @@
 // that restarts all running sequences (MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ); a sequence that
 // starts afterwards reads 0 and misses, and the thread owns the memory. One barrier serves any
 // number of words. The store that commits a sequence is its last one, of `current`; what it stored
-// above `current` before that is nobody's.
+// above `current` before that is free.
 //
 // The kernel aborts a sequence that is preempted, migrated, interrupted by a signal or restarted by
 // a membarrier to the label in its descriptor. A debugger that steps over a sequence restarts it each
-// time, so nobody begins again for ever. A sheaf operation that is tried once takes a restart for a miss;
+// time, so no thread begins again for ever. A sheaf operation that is tried once takes a restart for a miss;
 // the slow path behind it asks again, *patiently*: it tries a number of times, and what misses then is as
 // good as empty or full. A counter is changed in its *shared* copy instead, one stride below that of CPU 0,
 // by an atomic addition.
@@ -57,6 +58,11 @@ struct slab_rseq_area {
 };
 
 #define SLAB_INLINE static inline __attribute__((always_inline))
+
+// Whether the kernel aborts a sequence that is interrupted: a trial, see CSlabPlatform.c. 0 if it does,
+// -ENOTSUP if it lets the sequence go on, and another error if the trial could not be made. About a tenth of
+// a millisecond.
+intptr_t slab_rseq_trial(void);
 
 #if (defined(__x86_64__) || defined(__aarch64__)) && defined(__GLIBC__) && \
     __GLIBC_PREREQ(2, 35)

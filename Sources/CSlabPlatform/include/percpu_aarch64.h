@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sequences for AArch64. See percpu.h for the layout and the rules, percpu_x86_64.h for the
 // same sequences with more words.
 //
@@ -15,6 +16,14 @@
 #define SLAB_RSEQ_ABORT                                                                          \
   "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.inst 0xd428bc00\n"                              \
   "4:\n\tb %l[restarted]\n\t.popsection\n\t"
+
+// What addresses an area in the macros above.
+#define SLAB_RSEQ_AREA(pointer) (pointer)
+#define SLAB_RSEQ_SIGNATURE 0xd428bc00u
+
+// An instruction that makes the kernel send a signal.
+#define SLAB_TRAP "brk #0\n"
+enum { slab_trap_signal = 5 };
 
 #define SLAB_RSEQ_SHEAF                                                                          \
   "ldr %w[scratch], [%[area], #4]\n\t"                                                           \

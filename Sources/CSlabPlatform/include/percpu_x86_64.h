@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sequences for x86-64. See percpu.h for the layout and the rules.
 //
 // The registered area is addressed through the thread's segment: `area` is its offset.
@@ -17,6 +18,14 @@
   "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t"                                                \
   ".byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n"                                                 \
   "4:\n\tjmp %l[restarted]\n\t.popsection\n\t"
+
+// What addresses an area in the macros above: its distance from the thread's segment.
+#define SLAB_RSEQ_AREA(pointer) ((uintptr_t)(pointer) - (uintptr_t)__builtin_thread_pointer())
+#define SLAB_RSEQ_SIGNATURE 0x53053053u
+
+// An instruction that makes the kernel send a signal.
+#define SLAB_TRAP "ud2\n"
+enum { slab_trap_signal = 4 };
 
 // From the sheaf word to the running CPU's sheaf in `sheaf`; jumps to miss if the word is 0.
 #define SLAB_RSEQ_SHEAF                                                                          \
@@ -159,8 +168,8 @@ miss:
   return 0;
 }
 
-// Adds to the running CPU's copy of the counter whose copy for CPU 0 is at `first`. Releasing: who
-// sees the sum sees what the caller did before.
+// Adds to the running CPU's copy of the counter whose copy for CPU 0 is at `first`. Releasing: a thread
+// that sees the sum sees what the caller did before.
 SLAB_INLINE void slab_counter_add(uintptr_t first, int64_t delta) {
   uintptr_t scratch;
   __asm__ goto volatile(
@@ -181,7 +190,7 @@ restarted:
 
 // Adds one to the running CPU's copy of the counter whose address for CPU 0 stands in `word`; that
 // address, or 0 if the sequence was restarted and nothing is added. The word is read in the sequence: after
-// a fence nobody adds by an older one. What the caller reads later, it reads later than the word.
+// a fence no thread adds by an older one. What the caller reads later, it reads later than the word.
 SLAB_INLINE uintptr_t slab_counter_begin(const void *word) {
   uintptr_t first, scratch;
   __asm__ goto volatile(

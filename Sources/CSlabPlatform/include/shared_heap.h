@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the heap of the process's shared allocator is: an object of it is freed by its address alone,
 // so that its owner is one pointer wide. Swift has no global that is read without a call.
 
@@ -11,7 +12,8 @@
 extern "C" {
 #endif
 
-// Without addresses until there is a shared allocator, and constant from then on. The limit is written last.
+// Without addresses until there is a shared allocator, and constant from then on. The root group is written
+// first, the limit last.
 struct slab_shared_heap {
   uintptr_t words;       // the page map
   uintptr_t base;
@@ -35,13 +37,20 @@ static inline uintptr_t slab_shared_heap_words(void) {
 }
 
 static inline uintptr_t slab_shared_heap_root_group(void) {
-  return __atomic_load_n(&slab_shared_heap.root_group, __ATOMIC_RELAXED);
+  return __atomic_load_n(&slab_shared_heap.root_group, __ATOMIC_ACQUIRE);
 }
 
-// Once in the life of a process.
-static inline void slab_shared_heap_set(uintptr_t words, uintptr_t base, uintptr_t limit,
-                                        uintptr_t root_group) {
-  __atomic_store_n(&slab_shared_heap.root_group, root_group, __ATOMIC_RELAXED);
+// 1: this root group is the shared allocator's, now and for ever. 0: another one is. Releasing: pairs with the
+// acquiring load above, so that the allocator is whole.
+static inline int slab_shared_heap_claim(uintptr_t root_group) {
+  uintptr_t none = 0;
+  return __atomic_compare_exchange_n(&slab_shared_heap.root_group, &none, root_group, 0,
+                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+// By the one that has claimed it, once in the life of a process. Until then its objects are found as those of other
+// allocators are.
+static inline void slab_shared_heap_set(uintptr_t words, uintptr_t base, uintptr_t limit) {
   __atomic_store_n(&slab_shared_heap.words, words, __ATOMIC_RELAXED);
   __atomic_store_n(&slab_shared_heap.base, base, __ATOMIC_RELAXED);
   __atomic_store_n(&slab_shared_heap.limit, limit, __ATOMIC_RELEASE);

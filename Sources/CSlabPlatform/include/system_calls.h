@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One function per system call. Each returns the call's result, or -errno: the value travels with
 // the return, so that a wrapper in Swift can force an error without touching thread-local state.
 
@@ -21,6 +22,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+// Of linux/mman.h, which C libraries show with their own extensions alone, or not at all.
+enum { slab_mremap_maymove = 1, slab_mremap_fixed = 2, slab_mremap_dontunmap = 4 };
 
 static inline size_t slab_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
@@ -51,6 +55,14 @@ static inline intptr_t slab_mprotect_read(uintptr_t address, size_t size) {
 // The pages read as zeros at their next touch.
 static inline intptr_t slab_madvise_dontneed(uintptr_t address, size_t size) {
   return madvise((void *)address, size, MADV_DONTNEED) == 0 ? 0 : -(intptr_t)errno;
+}
+
+// The pages stand at the other address afterwards, and the old one reads as zeros. The mapping there stays: a hole
+// could become another mapping's before it is filled.
+static inline intptr_t slab_move_pages(uintptr_t from, uintptr_t to, size_t size) {
+  long result = syscall(SYS_mremap, from, size, size,
+                        slab_mremap_maymove | slab_mremap_fixed | slab_mremap_dontunmap, to);
+  return result == (long)to ? 0 : -(intptr_t)errno;
 }
 
 static inline intptr_t slab_membarrier(int command) {
@@ -137,7 +149,7 @@ static inline intptr_t slab_processors_of_mask(intptr_t *highest) {
   return 8 * size;
 }
 
-// How many CPUs the C library thinks that there are: a guess, where nobody's memory hangs on it.
+// How many CPUs the C library thinks that there are: a guess, where no memory depends on it.
 static inline intptr_t slab_guessed_processors(void) {
   long count = sysconf(_SC_NPROCESSORS_CONF);
   return count > 0 ? (intptr_t)count : 1;
@@ -146,6 +158,13 @@ static inline intptr_t slab_guessed_processors(void) {
 static inline uint64_t slab_clock_monotonic(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+// The same clock, as of the last tick: some milliseconds late, and a few nanoseconds to read.
+static inline uint64_t slab_clock_coarse(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 

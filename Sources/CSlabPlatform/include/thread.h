@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads of the allocator's own, the process's life, and the environment.
 
 #ifndef SLAB_THREAD_H
@@ -65,6 +66,15 @@ static inline intptr_t slab_at_fork(void (*prepare)(void), void (*parent)(void),
 static inline int slab_environment_equals(const char *name, const char *value) {
   const char *found = getenv(name);
   return found == NULL ? -1 : strcmp(found, value) == 0;
+}
+
+// The number above 0 and up to a bound that the variable is set to. 0: it is not set. -1: it is set to something else.
+static inline intptr_t slab_environment_number(const char *name, intptr_t most) {
+  const char *digit = getenv(name);
+  if (digit == NULL) return 0;
+  intptr_t number = 0;
+  for (; *digit >= '0' && *digit <= '9' && number <= most; digit++) number = 10 * number + (*digit - '0');
+  return *digit == 0 && number > 0 && number <= most ? number : -1;
 }
 
 // Differs between threads that live at the same time; costs no system call and no thread-local.

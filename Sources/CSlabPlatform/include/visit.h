@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // A fence without membarrier: the calling thread runs on each CPU in turn.
 //
-// Where it runs, nobody else does: a thread that was in a sequence on that CPU is preempted, and its
+// Where it runs, no other thread does: a thread that was in a sequence on that CPU is preempted, and its
 // sequence restarted; and the scheduler's locks order what the caller stored before with what runs there
 // afterwards. A thread that goes from one CPU to another is preempted as well. So every sequence that runs
 // when the last CPU has been visited began after the caller's call.
@@ -58,7 +59,7 @@ static inline intptr_t slab_check_unvisited(const struct slab_cpu_mask *unvisite
 }
 
 // Runs on each of the first `count` CPUs, and goes back to where it may run now. 0, or -errno: -EXDEV if
-// another thread may run where this one may not, -EAGAIN if somebody else moved it meanwhile.
+// another thread may run where this one may not, -EAGAIN if another thread moved it meanwhile.
 static inline intptr_t slab_visit_processors(intptr_t count) {
   struct slab_cpu_mask before, one = {{0}}, unvisited = {{0}};
   int isWhole = 1;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 internal import SlabCore
 internal import SlabPlatform
 
@@ -9,7 +10,7 @@ final class GroupHandle: Sendable {
   let parent: GroupHandle?
   let allocator: AllocatorHandle
 
-  /// Takes over a handle that somebody has got from the core. `parent` is `nil` for the root group,
+  /// Takes over a handle that the caller has got from the core. `parent` is `nil` for the root group,
   /// which needs none.
   init(adopting core: Pointer<Group>, parent: GroupHandle?, allocator: AllocatorHandle) {
     self.core = core

@@ -1,9 +1,10 @@
-// From the core's changed groups to whoever awaits a change. A thread that allocates never does more
+// SPDX-License-Identifier: Apache-2.0
+// From the core's changed groups to the tasks that await a change. A thread that allocates never does more
 // than count and, once until the change is looked at, put the group on a list: everything else happens
 // on the notifier's thread, which is started with the first watcher and sleeps while nothing changes. Where
 // the system gives no thread, a task does it, which looks every 10 ms and tries to start the thread.
 //
-// In a child of fork there is neither that thread nor a task that could await: nobody is told of anything,
+// In a child of fork there is neither that thread nor a task that could await: no task is told of anything,
 // and nothing here is touched, since the lock may have been another thread's.
 
 internal import Glibc
@@ -13,7 +14,25 @@ internal import Synchronization
 
 /// One for each allocator.
 final class GroupNotifier: Sendable {
-  typealias Watcher = AsyncStream<Void>.Continuation
+  /// What is told of a change.
+  enum Watcher {
+    case stream(AsyncStream<Void>.Continuation)
+    case task(TaskUnderLimit)
+
+    fileprivate func tell() {
+      switch self {
+      case .stream(let continuation): continuation.yield()
+      case .task(let task): task.look()
+      }
+    }
+
+    fileprivate func finish() {
+      switch self {
+      case .stream(let continuation): continuation.finish()
+      case .task(let task): task.end()
+      }
+    }
+  }
 
   private struct State {
     /// By group and by number.
@@ -28,7 +47,7 @@ final class GroupNotifier: Sendable {
   private let core: Allocator
   private let process = getpid()
   private let state = Mutex(State())
-  /// Held by the task while it is at work: nobody need wait for its next turn.
+  /// Held by the task while it is at work: `stop` need not wait for its next turn.
   private let turn = Mutex(())
   /// Signalled when the thread has ended.
   private let ended = EventCount()
@@ -36,7 +55,7 @@ final class GroupNotifier: Sendable {
   init(_ core: Allocator) { self.core = core }
 
   /// A stream with an element for each time that something about the group changed since the last one
-  /// was taken: a counter of events, or that it became empty. It holds the group.
+  /// was taken: a counter of events, or that it was drained. It holds the group.
   func changes(of group: GroupHandle) -> AsyncStream<Void> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -44,12 +63,14 @@ final class GroupNotifier: Sendable {
       continuation.finish()
       return stream
     }
-    let number = add(continuation, to: group)
-    continuation.onTermination = { [self] _ in remove(number, from: group) }
+    let number = watch(group, .stream(continuation))
+    continuation.onTermination = { [self] _ in unwatch(group, number) }
     return stream
   }
 
-  private func add(_ watcher: Watcher, to group: GroupHandle) -> Int {
+  /// From now on tells a watcher of each change of a group. The number is for `unwatch`.
+  func watch(_ group: GroupHandle, _ watcher: Watcher) -> Int {
+    guard !isInChild else { return 0 }
     core.watch(group.core)
     return state.withLock { state in
       state.lastNumber += 1
@@ -65,7 +86,8 @@ final class GroupNotifier: Sendable {
 
   private var isInChild: Bool { getpid() != process }
 
-  private func remove(_ number: Int, from group: GroupHandle) {
+  /// A watcher that is being told at this moment may hear of it afterwards.
+  func unwatch(_ group: GroupHandle, _ number: Int) {
     guard !isInChild else { return }
     let isThere = state.withLock { state in
       let address = group.core.address
@@ -111,7 +133,7 @@ final class GroupNotifier: Sendable {
 
   private func tell(_ group: Pointer<Group>) {
     let watchers = state.withLock { $0.watchers[group.address]?.values.map { $0 } ?? [] }
-    for watcher in watchers { watcher.yield() }
+    for watcher in watchers { watcher.tell() }
     core.putBackChangedGroup(group)
   }
 

@@ -1,14 +1,15 @@
-// The group that is in effect where an allocation names none.
+// SPDX-License-Identifier: Apache-2.0
+// The current group: the one that is charged where an allocation names none.
 //
 // It is a task-local: it follows a task from thread to thread and into its children, which nothing
 // that is tied to a thread or an executor does (a shared actor runs the jobs of many tenants on one
 // thread). Outside tasks the language keeps task-locals per thread, so the same serves there.
 //
 // Two task-locals are bound together: an integer, which is what allocations read, and the handle,
-// which nobody reads: tasks that inherit the one inherit the other, and so the group is there for as
+// which is never read: tasks that inherit the one inherit the other, and so the group is there for as
 // long as a task can come upon its address, however long it outlives the scope.
 
-public import CSlabPlatform
+public import CSlabTasks
 public import SlabCore
 public import SlabPlatform
 
@@ -18,9 +19,10 @@ enum CurrentGroup {
   @TaskLocal static var address: UInt = 0
   @TaskLocal static var handle: GroupHandle?
 
-  /// The group that is in effect here; `nil` where there is no scope and no shared allocator.
+  /// The current group; `nil` where there is no scope and no shared allocator.
+  // SAFETY: a handle on the group stands in the task-local beside it.
   @inlinable @inline(__always)
-  static var core: Pointer<Group>? { Pointer(address: slab_current_group()) }
+  static var core: Pointer<Group>? { unsafe Pointer(address: slab_current_group()) }
 
   /// Before the first scope: from now on allocations look for one.
   static let isInUse: Bool = {
@@ -44,10 +46,10 @@ enum CurrentGroup {
 }
 
 extension MemoryGroup {
-  /// The group that is in effect here: that of the innermost `with`, else the root group of the shared
-  /// allocator. It may have ended in the meantime. O(task-locals that are bound here); takes no lock,
-  /// charges nobody.
-  public static var inEffect: MemoryGroup { CurrentGroup.handle.map { MemoryGroup($0) } ?? .root }
+  /// The current group: that of the innermost `withCurrent`, else the root group of the shared
+  /// allocator. It may have gone offline in the meantime. O(task-locals that are bound here); takes no lock,
+  /// charges no group.
+  public static var current: MemoryGroup { CurrentGroup.handle.map { MemoryGroup($0) } ?? .root }
 
   /// Runs a body in which allocations that name no group are charged to this one, in a task or on a
   /// thread.
@@ -55,16 +57,16 @@ extension MemoryGroup {
   /// Tasks that the body makes inherit it, and hold the group; `Task.detached` and blocks for Dispatch or
   /// other threads do not. O(1), no lock; two small allocations of the runtime's where it has no task.
   ///
-  /// The group need not be online: if it is closed, now or while the body runs, allocations that name no
-  /// group throw `.groupOffline` or return `nil`, and nobody else is charged for them. If it is a group of
-  /// another allocator than a cache's, allocations from that cache are charged to nobody.
+  /// The group need not be online: if it goes offline, before or while the body runs, allocations that name no
+  /// group throw `.groupOffline` or return `nil`, and no other group is charged for them. If it is a group of
+  /// another allocator than a cache's, allocations from that cache are charged to no group.
   ///
   /// - Parameters:
-  ///   - group: who is charged.
+  ///   - group: the group that is charged.
   ///   - body: runs once, on this thread.
   /// - Returns: what the body returns.
   /// - Throws: what the body throws, and nothing else.
-  public static func with<Result: ~Copyable, Failure: Error>(
+  public static func withCurrent<Result: ~Copyable, Failure: Error>(
     _ group: MemoryGroup, _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     var result: Swift.Result<Result, Failure>?
@@ -74,9 +76,9 @@ extension MemoryGroup {
     return try result.take()!.get()
   }
 
-  /// The same for a body that suspends: the group is in effect on whichever thread it goes on. O(1), no
+  /// The same for a body that suspends: the group is the current one on whichever thread it goes on. O(1), no
   /// lock; waits for nothing but the body.
-  public static func with<Result: ~Copyable, Failure: Error>(
+  public static func withCurrent<Result: ~Copyable, Failure: Error>(
     _ group: MemoryGroup, _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
     var result: Swift.Result<Result, Failure>?

@@ -1,34 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
 // What happens to a group at its limits: as counters, and as a sequence.
 
 internal import SlabCore
 
 extension MemoryGroup {
   /// How often things happened to a group (`memory.events` of cgroup v2).
-  public struct Events: Sendable, Equatable {
-    /// The group gave memory back though it was below its `low`, since nobody else had any.
-    public var low = 0
-    /// The group was above its `high` after a charge, and a reclaim was tried.
-    public var high = 0
-    /// An allocation would have exceeded `max`, so that memory was reclaimed first.
-    public var max = 0
-    /// An allocation failed, since reclaim did not make room enough.
-    public var oom = 0
-  }
+  public typealias Events = GroupEvents
 
   /// What happened to the group and below it. O(1).
-  public var events: Events { Events(allocator.events(of: core, local: false)) }
+  public var events: Events { allocator.events(of: core, local: false) }
 
   /// What happened to the group itself (`memory.events.local`). O(1).
-  public var localEvents: Events { Events(allocator.events(of: core, local: true)) }
+  public var localEvents: Events { allocator.events(of: core, local: true) }
 
   /// The counters of `events`, again whenever one of them has changed since this was called, or since the
-  /// last element. Changes that nobody awaits are not queued: the next element has them all. There is at most
-  /// one element in 10 ms, the first change after a pause is told at once: so whoever is told, and allocates
-  /// in the group itself, does not go round without end. Nobody who allocates waits for it. To be iterated
+  /// last element. Changes are not queued: the next element has all that came before it. There is at most
+  /// one element in 10 ms, and the first change after a pause is told at once: so a task that is told, and then
+  /// allocates in the group itself, does not go round without end. No allocation waits for it. To be iterated
   /// once.
   ///
   /// The sequence holds the group; it ends when the task that iterates is cancelled, and when the group
-  /// is empty after its end, then with what there is left to tell. O(1); takes a short lock, and starts a
+  /// is drained, then with what there is left to tell. O(1); takes a short lock, and starts a
   /// thread of the allocator's if this is the first sequence.
   public var eventUpdates: some AsyncSequence<Events, Never> & Sendable { EventUpdates(of: self) }
 }
@@ -70,9 +62,10 @@ private struct EventUpdates: AsyncSequence, Sendable {
       isolation actor: isolated (any Actor)? = #isolation
     ) async -> MemoryGroup.Events? {
       if let earliest, (try? await Task.sleep(until: earliest)) == nil { return nil }
-      while true {
-        // In this order: an empty group has no event any more.
-        let isOver = group.isEmpty
+      // A task that is cancelled before it begins may begin when the allocator has ended.
+      while !Task.isCancelled {
+        // In this order: a drained group has no event any more.
+        let isOver = group.isDrained
         let events = group.events
         if events != last {
           last = events
@@ -82,13 +75,7 @@ private struct EventUpdates: AsyncSequence, Sendable {
         if isOver { return nil }
         guard await changes.next(isolation: actor) != nil else { return nil }
       }
+      return nil
     }
-  }
-}
-
-extension MemoryGroup.Events {
-  init(_ events: GroupEvents) {
-    self.init(
-      low: events[.low], high: events[.high], max: events[.max], oom: events[.oom])
   }
 }

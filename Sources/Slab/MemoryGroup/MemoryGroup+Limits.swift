@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is charged to a group, and how much may be.
 
 internal import SlabCore
@@ -5,8 +6,8 @@ internal import SlabPlatform
 internal import Synchronization
 
 extension MemoryGroup {
-  /// Bytes charged to the group and below it: whole pages. O(1).
-  public var current: Int { core.pointee.current.load(ordering: .relaxed) }
+  /// Bytes charged to the group and below it: whole pages (`memory.current`). O(1).
+  public var usage: Int { core.pointee.current.load(ordering: .relaxed) }
 
   /// The most bytes that were ever charged at one time. O(1).
   public var peak: Int { core.pointee.peak.load(ordering: .relaxed) }
@@ -24,7 +25,7 @@ extension MemoryGroup {
   /// - Throws: `.invalidLimit` below 0, `.rootGroup`.
   public func setMax(_ bytes: Int?) throws(SlabError) {
     do { try allocator.setMax(bytes ?? Group.unlimited, of: core) } catch {
-      throw SlabError(error)
+      throw SlabError(error, of: self)
     }
   }
 
@@ -40,7 +41,7 @@ extension MemoryGroup {
   /// - Throws: `.invalidLimit` below 0, `.rootGroup`.
   public func setHigh(_ bytes: Int?) throws(SlabError) {
     do { try allocator.setHigh(bytes ?? Group.unlimited, of: core) } catch {
-      throw SlabError(error)
+      throw SlabError(error, of: self)
     }
   }
 
@@ -52,14 +53,16 @@ extension MemoryGroup {
   ///
   /// - Throws: `.invalidLimit` below 0, `.rootGroup`.
   public func setLow(_ bytes: Int) throws(SlabError) {
-    do { try allocator.setLow(bytes, of: core) } catch { throw SlabError(error) }
+    do { try allocator.setLow(bytes, of: core) } catch {
+      throw SlabError(error, of: self)
+    }
   }
 
   /// Tries to make room: endings that wait for workers, then shrinkers, empty slabs and what sheaves
   /// hold, of this group first and then of those below it. O(groups and caches below); calls shrinkers;
   /// may wait for fences. Nothing in a shrinker's call.
   ///
-  /// - Returns: by how many bytes `current` fell; it may be more or less.
+  /// - Returns: by how many bytes `usage` fell; it may be more or less.
   @discardableResult
   public func reclaim(bytes: Int) -> Int { allocator.reclaim(bytes: bytes, of: core) }
 }

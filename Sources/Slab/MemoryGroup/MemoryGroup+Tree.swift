@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a group stands: its name, its parent and its children.
 
 internal import SlabCore
 internal import SlabPlatform
 
 extension MemoryGroup {
-  /// Makes a group below this one. O(depth); may lock and make system calls; nobody is charged for the
+  /// Makes a group below this one. O(depth); may lock and make system calls; no group is charged for the
   /// group itself.
   ///
   /// - Parameters:
@@ -12,20 +13,23 @@ extension MemoryGroup {
   ///     byte, among the children of this group that are online.
   ///   - max: bytes that may be charged to the group and below it; `nil` for no limit.
   ///   - high: bytes above which it reclaims with its charges; `nil` for none.
-  ///   - policy: what becomes of objects that outlive it; `nil` for the allocator's policy.
+  ///   - endings: what becomes of objects that outlive it; `nil` for the allocator's `endings`.
+  ///   - memory: whether its objects are in slabs of its own; `nil` for the allocator's `memory`. The first shared group below
+  ///     another one makes a record for each group above it.
   /// - Throws: `.invalidName`, `.groupNameInUse`, `.invalidLimit`, `.groupOffline` if this group is,
   ///   `.groupTooDeep` below 64 levels, `.tooManyGroups`, `.outOfMemory`.
   public func makeChild(
-    named name: String, max: Int? = nil, high: Int? = nil, policy: EndingPolicy? = nil
+    named name: String, max: Int? = nil, high: Int? = nil, endings: EndingPolicy? = nil,
+    memory: MemoryPolicy? = nil
   ) throws(SlabError) -> MemoryGroup {
     try name.checkForReports()
     let bytes = Array(name.utf8)
     do {
       let child = try allocator.makeGroup(
         named: bytes.span, below: core, isUnique: true, max: max ?? Group.unlimited,
-        high: high ?? Group.unlimited, endings: policy?.core)
+        high: high ?? Group.unlimited, endings: endings, memory: memory)
       return adopt(child)
-    } catch { throw SlabError(error, of: core) }
+    } catch { throw SlabError(error, of: self) }
   }
 
   /// The child of a name that is online; `nil` if there is none. O(1) expected; takes a short lock.
@@ -42,12 +46,22 @@ extension MemoryGroup {
     return children
   }
 
+  /// The group of a descriptor that is this one's or that of a group above it. O(depth), no lock.
+  func selfOrAncestor(_ core: Pointer<Group>) -> MemoryGroup {
+    var group = self
+    while group.core != core, let parent = group.parent { group = parent }
+    return group
+  }
+
+  /// Whose memory its objects are in. O(1), no lock.
+  public var memory: MemoryPolicy { core.isShared ? .shared : .isolated }
+
   private func adopt(_ child: Pointer<Group>) -> MemoryGroup {
     MemoryGroup(GroupHandle(adopting: child, parent: handle, allocator: handle.allocator))
   }
 
   /// The name that it was made with; that of the root group is empty. O(1): a copy of it; no lock. It stays
-  /// when the group has ended.
+  /// when the group is offline.
   public var name: String { core.name }
 
   /// The names from the root group's children down, each behind a slash; `/` for the root group.
@@ -55,10 +69,10 @@ extension MemoryGroup {
   public var path: String { core.path }
 
   /// The group above; `nil` for the root group. O(1), no lock. A group's handle holds its parent's, so it
-  /// is there also when both have ended.
+  /// is there also when both are offline.
   public var parent: MemoryGroup? { handle.parent.map { MemoryGroup($0) } }
 
-  /// Groups below this one that are online, and those that have ended but still exist
+  /// Groups below this one that are online, and those that are dying: offline, and not yet released
   /// (`nr_descendants` and `nr_dying_descendants`). O(1); takes a short lock.
   public var descendants: (online: Int, dying: Int) {
     let descendants = allocator.descendants(of: core)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 public import SlabPlatform
 
@@ -24,7 +25,7 @@ public struct MemoryGroup: Sendable {
     self.handle = handle
   }
 
-  /// The root group of the shared allocator: what is allocated in it is charged to nobody. It is always
+  /// The root group of the shared allocator: what is allocated in it is charged to no group. It is always
   /// online and has no limit. O(1) but for its first use, which may make the shared allocator.
   public static let root = SlabAllocator.shared.rootGroup
 

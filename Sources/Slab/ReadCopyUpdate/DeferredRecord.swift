@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 internal import SlabCore
 internal import SlabPlatform
 
-/// What waits for a grace period, in memory of the core's, which ends with the call: who frees needs nothing
+/// What waits for a grace period, in memory of the core's, which ends with the call: a free needs nothing
 /// of the heap, which may have nothing left.
 @safe
 struct DeferredRecord: ~Copyable {
@@ -63,11 +64,13 @@ struct DeferredRecord: ~Copyable {
   ) -> Pointer<GracePeriodCallback>? {
     guard
       let address = try? allocator.allocateRecord(bytes: MemoryLayout<DeferredRecord>.size),
-      let record = Pointer<DeferredRecord>(address: address)
+      // SAFETY: the object is ours, and as large as asked for.
+      let record = unsafe Pointer<DeferredRecord>(address: address)
     else { return nil }
     // SAFETY: the record is ours and large enough.
     unsafe record.unsafePointer.initialize(to: DeferredRecord(work, allocator))
-    return Pointer(address: address)
+    // SAFETY: as above.
+    return unsafe Pointer(address: address)
   }
 
   private static let run: GracePeriodCallback.Function = { head in

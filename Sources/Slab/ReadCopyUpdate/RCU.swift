@@ -1,9 +1,10 @@
-// Read-copy-update with the shared allocator: readers that take no lock and wait for nobody.
+// SPDX-License-Identifier: Apache-2.0
+// Read-copy-update with the shared allocator: readers that take no lock and never wait.
 
 public import SlabCore
 
-/// Reader grace periods: who changes something that readers look at without a lock, waits for those who
-/// may still look at what it was.
+/// Reader grace periods: a thread that changes what readers look at without a lock waits for the readers
+/// that may still look at what it was.
 ///
 /// A section costs two restartable additions. It may suspend, nest, and end on another thread; no
 /// thread is registered. These are the sections of the shared allocator; others have their own.
@@ -14,9 +15,9 @@ public enum RCU {
   /// What was freed by `freeAfterGracePeriod` after it began stays what it is, and objects of type-safe
   /// caches stay objects of their cache.
   ///
-  /// Two restartable sequences and the body; takes no lock, waits for nobody, charges nobody. Sections nest.
+  /// Two restartable sequences and the body; takes no lock, waits for no other thread, charges no group. Sections nest.
   /// What is found must not leave the section without a reference of its own, and the body must not wait
-  /// for a grace period: neither `synchronize` nor `barrier`, nor somebody who waits for one. A grace period
+  /// for a grace period: neither `synchronize` nor `barrier`, nor a thread that waits for one. A grace period
   /// that waits for long is reported on standard error.
   ///
   /// - Returns: what the body returns.

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Read-side sections and grace periods of an allocator.
 
 public import SlabCore
-internal import SlabPlatform
+public import SlabPlatform
 
 // Of two overloads the compiler takes the one that suspends, where it can.
 // swift-format-ignore: AmbiguousTrailingClosureOverload
@@ -13,7 +14,9 @@ extension SlabAllocator {
     file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try Self.read(in: core, file: file, line: line, body)
+    // The allocator is there until the section has ended.
+    defer { extendLifetime(handle) }
+    return try Self.read(in: core, file: file, line: line, body)
   }
 
   /// The same for a body that suspends.
@@ -22,7 +25,8 @@ extension SlabAllocator {
     file: StaticString = #fileID, line: UInt32 = #line,
     _ body: () async throws(Failure) -> Result
   ) async throws(Failure) -> Result {
-    try await Self.read(in: core, file: file, line: line, body)
+    defer { extendLifetime(handle) }
+    return try await Self.read(in: core, file: file, line: line, body)
   }
 
   @inlinable @inline(__always)
@@ -62,7 +66,7 @@ extension SlabAllocator {
   /// a section nor in what is called after a grace period.
   public func barrier() { core.barrier() }
 
-  /// The same without blocking the thread: whoever does the last of them resumes the task. Not inside a
+  /// The same without blocking the thread: the thread that does the last of them resumes the task. Not inside a
   /// section.
   public func barrier() async {
     await unsafe withUnsafeContinuation { continuation in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 internal import SlabCore
 internal import SlabPlatform
 
@@ -23,7 +24,7 @@ public protocol Shrinker: AnyObject, Sendable {
 public final class ShrinkerRegistration: Sendable {
   private let core: Pointer<SlabCore.Shrinker>
   private let group: GroupHandle
-  /// The core's, until it says that nobody asks any more: perhaps after the end of this registration.
+  /// The core's, until it says that no reclaim asks any more: perhaps after the end of this registration.
   private let target: Unmanaged<ShrinkerTarget>
 
   init(
@@ -41,12 +42,12 @@ public final class ShrinkerRegistration: Sendable {
         for: group.core)
     } catch {
       unsafe target.release()
-      throw SlabError(error, of: group.core)
+      throw SlabError(error, of: MemoryGroup(group))
     }
   }
 
-  /// Waits while the shrinker is being asked; but in a call of a shrinker, its own or another's, for
-  /// nobody: then it is asked no more as soon as the calls that go on have ended.
+  /// Waits while the shrinker is being asked. In a call of a shrinker, its own or another's, it does not wait:
+  /// then it is asked no more as soon as the calls that go on have ended.
   deinit {
     let isEnding = group.allocator.ifMapped { $0.unregisterShrinker(core) }
     // The allocator is gone, and its shrinkers with it.
@@ -56,7 +57,7 @@ public final class ShrinkerRegistration: Sendable {
 
 extension MemoryGroup {
   /// Asks a shrinker for memory from now on, whenever this group is at its limits or one above it is. O(1);
-  /// takes a short lock; nobody is charged. In its calls the group in effect is that of the allocation.
+  /// takes a short lock; no group is charged. In its calls the current group is that of the allocation.
   ///
   /// - Parameters:
   ///   - shrinker: is not held.

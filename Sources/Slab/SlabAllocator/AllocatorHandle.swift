@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // What handles of caches and groups share about their allocator: whether it is there at all.
 
 internal import SlabCore
 internal import Synchronization
 
 /// One for each allocator, held by every handle that leads into it.
+@usableFromInline
 final class AllocatorHandle: Sendable {
   let core: Allocator
   let notifier: GroupNotifier
@@ -17,7 +19,7 @@ final class AllocatorHandle: Sendable {
 
   /// Ends the allocator. Once; handles do nothing from then on.
   func unmapEverything() {
-    // Relaxed: whoever ends the allocator has all its users behind him, by contract.
+    // Relaxed: all uses of the allocator come before its end, by contract.
     notifier.stop()
     isUnmapped.store(true, ordering: .relaxed)
     core.unmapEverything()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Objects of raw caches, by their address alone.
 
 public import SlabCore
@@ -6,7 +7,7 @@ internal import SlabPlatform
 extension SlabAllocator {
   /// Frees an object of any raw cache of this allocator, as `RawSlabCache.free`.
   ///
-  /// - Precondition: the object is live and nobody uses it. What is no object of this allocator, or is
+  /// - Precondition: the object is live and no thread uses it. What is no object of this allocator, or is
   ///   free already, ends the process.
   @unsafe @inlinable @inline(__always)
   public func free(_ object: UnsafeMutableRawPointer) { core.free(UInt(bitPattern: object)) }
@@ -14,7 +15,7 @@ extension SlabAllocator {
   /// Frees an object of any raw cache after a grace period: to readers it stays what it is until their
   /// sections end. A restartable sequence; it stays charged until it is free.
   ///
-  /// - Precondition: the object is live, and nobody uses it but readers. In a section only while the
+  /// - Precondition: the object is live, and only readers use it. In a section only while the
   ///   system has memory: see `Slot.freeAfterGracePeriod`.
   @unsafe
   public func freeAfterGracePeriod(_ object: UnsafeMutableRawPointer) {
@@ -27,7 +28,7 @@ extension SlabAllocator {
   /// - Precondition: `head` is aligned to 8 and has 16 bytes, which are the allocator's until the
   ///   function is called with it.
   @unsafe
-  public func call(
+  public func callAfterGracePeriod(
     _ head: UnsafeMutableRawPointer,
     _ function: @escaping @convention(c) (UnsafeMutableRawPointer) -> Void
   ) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The allocator of the process: the one that caches and groups are of unless they say otherwise.
 
 internal import SlabCore
@@ -33,19 +34,26 @@ private enum SharedAllocator {
   private static let made = Mutex<SlabAllocator?>(nil)
 
   static func make(_ configuration: SlabAllocator.Configuration) throws(SlabError) {
-    try made.withLock { made throws(SlabError) in
-      guard made == nil else { throw .sharedAllocatorInUse }
-      let allocator = try SlabAllocator(configuration: configuration)
-      allocator.core.becomeShared()
-      made = allocator
-    }
+    guard try adopt(configuration) else { throw .sharedAllocatorInUse }
   }
 
   static func value() -> SlabAllocator {
-    // Another thread may be the first; what matters is that there is one afterwards.
-    do { try make(SlabAllocator.Configuration()) } catch {
-      guard error == .sharedAllocatorInUse else { fail(error) }
-    }
+    // Another thread may be the first, or the C library; what matters is that there is one afterwards.
+    do { _ = try adopt(SlabAllocator.Configuration()) } catch { fail(error) }
     return made.withLock { $0! }
+  }
+
+  /// Whether the core's shared allocator was made by this call. Its handle is made with the first one.
+  private static func adopt(
+    _ configuration: SlabAllocator.Configuration
+  ) throws(SlabError) -> Bool {
+    try made.withLock { made throws(SlabError) in
+      guard made == nil else { return false }
+      do throws(AllocatorError) {
+        let (core, isNew) = try SharedHeap.makeAllocator(configuration)
+        made = SlabAllocator(core)
+        return isNew
+      } catch { throw SlabError(error) }
+    }
   }
 }

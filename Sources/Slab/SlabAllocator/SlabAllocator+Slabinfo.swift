@@ -1,15 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 internal import SlabCore
 internal import SlabPlatform
 
 extension SlabAllocator {
   /// The text of `/proc/slabinfo`, version 2.1, for this allocator. O(caches × CPUs), however many groups
-  /// use them. Takes a short lock for each line, waits for nobody and charges nobody; the text is in the
+  /// use them. Takes a short lock for each line, waits for no other thread and charges no group; the text is in the
   /// language's heap. A cache that is there all the while is in it exactly once.
   ///
   /// - Throws: `.outOfMemory`.
   public func slabinfo() throws(SlabError) -> String { try text(of: nil) }
 
-  /// The same for the child caches of a group, under their roots' names. O(caches of the group).
+  /// The same for the child caches of a group, under their roots' names: one line for each name, with the sums over
+  /// the group's own cache and those that it has inherited. O(caches of the group × CPUs).
   ///
   /// - Precondition: the group is of this allocator; else the process ends.
   ///

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
-internal import SlabPlatform
+public import SlabPlatform
 
 /// An allocator: caches, memory groups, and the memory behind them. Most programs use the one that is
 /// there, `shared`, and never name it; others are for tests, tools and experiments.
@@ -9,75 +10,55 @@ internal import SlabPlatform
 @safe
 public struct SlabAllocator: Sendable {
   @usableFromInline let core: Allocator
-  let handle: AllocatorHandle
+  @usableFromInline let handle: AllocatorHandle
 
   /// How an allocator is made.
-  public struct Configuration: Sendable {
-    /// Addresses to reserve, in bytes, above 0: the most memory that the allocator can hold. At least 16 MiB
-    /// and at most 128 GiB are taken; less is reserved where the system refuses.
-    public var addressSpaceBytes = 64 << 30
-    /// Threads that end groups and caches, 1 to 8; started when there is first something to do.
-    public var workerLimit = 1
-    /// What becomes of objects that outlive their group.
-    public var endings = EndingPolicy.reparent
-    /// By whose rules groups and caches end.
-    public var design = Design.current
-    /// Whether caches whose objects have the same size and alignment, rounded up, share their memory
-    /// and their line in slabinfo, which then has the oldest one's name. Less memory is idle, but an
-    /// object used after its end may be another cache's by then.
-    public var mergesCaches = false
-    /// Whether each read-side section is recorded with the place where it begins: then a grace period
-    /// that waits for a section says which, and waiting for a section of one's own ends the process
-    /// with a line instead of for ever. For tests and debugging: each section takes a lock.
-    public var tracksReaders = false
-    /// After how many nanoseconds a grace period that still waits for sections says so on standard
-    /// error, and again after each doubling. 10 s at first.
-    public var stallNanoseconds: UInt64 = 10_000_000_000
-
-    /// The defaults: 64 GiB of addresses, one worker, `.reparent`, the present rules, nothing merged. O(1).
-    public init() {}
-  }
+  public typealias Configuration = AllocatorConfiguration
+  /// By whose rules groups and caches end.
+  public typealias Design = LifecycleDesign
 
   /// Makes an allocator. A few system calls; starts no thread.
   ///
-  /// The CPU layer uses restartable sequences where the system has them, locked slots elsewhere;
+  /// The CPU layer uses restartable sequences where the system has them, locked stripes elsewhere;
   /// `SLAB_PERCPU=rseq` or `fallback` in the environment forces one.
   ///
   /// - Throws: `.outOfAddressSpace`, `.outOfMemory`, `.invalidSetting`, `.unsupportedPageSize`,
   ///   `.restartableSequencesUnavailable`, `.unknownPerCPUMode`.
   public init(configuration: Configuration = Configuration()) throws(SlabError) {
-    var settings = AllocatorConfiguration()
-    settings.addressSpaceBytes = configuration.addressSpaceBytes
-    settings.workerLimit = configuration.workerLimit
-    settings.endings = configuration.endings.core
-    settings.design = configuration.design.core
-    settings.mergesCaches = configuration.mergesCaches
-    settings.tracksReaders = configuration.tracksReaders
-    settings.stallNanoseconds = configuration.stallNanoseconds
-    do { core = try Allocator(configuration: settings) } catch { throw SlabError(error) }
+    do throws(AllocatorError) {
+      self.init(try Allocator(configuration: configuration))
+    } catch { throw SlabError(error) }
+  }
+
+  init(_ core: Allocator) {
+    self.core = core
     handle = AllocatorHandle(core)
   }
 
   /// The group that all others are below: it is always online and has no limit. What is allocated in it is
-  /// charged to nobody. O(1), no lock.
+  /// charged to no group. O(1), no lock.
   public var rootGroup: MemoryGroup {
     MemoryGroup(GroupHandle(adopting: core.rootGroup, parent: nil, allocator: handle))
   }
 
-  /// Waits until everything that has ended so far is done, but for what live objects hold up. For
-  /// tests and tools. Blocks the thread; waits for workers, deferred frees and open sections. Not inside a
+  /// Waits until the allocator has nothing left to do for what has ended so far, but for what live objects
+  /// hold up. For tests and tools. Blocks the thread; waits for workers, deferred frees and open sections. Not inside a
   /// section.
-  public func waitUntilDrained() { core.waitUntilDrained() }
+  public func waitUntilIdle() { core.waitUntilIdle() }
 
-  /// Gives all memory that is not in use back to the system. O(caches + free pages); a system call for each
-  /// run of free pages, short locks; waits for workers that are at work. Idle slabs of users' own caches
-  /// stay: see `SlabCache.shrink` and `MemoryGroup.reclaim`.
+  /// Gives memory that is not in use back to the system. O(caches + free pages); a system call for each
+  /// run of free pages, short locks; waits for workers that are at work.
+  ///
+  /// Some stays. Idle slabs of users' own caches do, as do those of up to 32 KiB in groups: see `SlabCache.shrink`
+  /// and `MemoryGroup.reclaim`. The memory of sheaves stays while any cache has one, the table of the groups'
+  /// numbers while there is a group. For each of as many caches as there were at one time, 8 bytes stay
+  /// for its number and 64 bytes for each CPU for its sums.
   public func trim() { core.trim() }
 
   /// Ends the allocator and gives all its addresses back; waits for its threads. Handles of its caches
   /// and groups may be dropped afterwards, and nothing else.
   ///
-  /// - Precondition: nobody uses anything of it any more: no object, no slot, no group; no read-side
+  /// - Precondition: no thread uses anything of it any more: no object, no slot, no group; no read-side
   ///   section is open. Not the shared allocator.
   @unsafe
   public func unmapEverything() { handle.unmapEverything() }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Names stand in columns of reports and in paths, on terminals: the core refuses what breaks these in
 // ASCII, and here is the rest of Unicode.
 

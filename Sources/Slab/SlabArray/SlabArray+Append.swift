@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // Adding elements. What fails to make room leaves the array as it was.
 
 extension SlabArray where Element: ~Copyable {
   /// Adds an element at the end. O(1) on average; else as `reserveCapacity`.
   ///
-  /// - Throws: what `reserveCapacity` throws; the element is gone then. `appendIfPossible` keeps it.
+  /// - Throws: what `reserveCapacity` throws; the element is gone then. `appendIfPossible` makes it only
+  /// where there is room.
   @inlinable @inline(__always)
   public mutating func append(_ element: consuming Element) throws(SlabError) {
     if storedCount == storedCapacity { try grow() }
@@ -12,16 +14,22 @@ extension SlabArray where Element: ~Copyable {
     storedCount &+= 1
   }
 
-  /// Adds an element at the end, or gives it back where `append` would throw.
+  /// Adds an element at the end if there is room for it or can be had within the limits, and makes it only
+  /// then. Costs as `append`.
+  ///
+  /// - Parameter make: makes the element; called at most once. If it throws, nothing has been added.
+  /// - Returns: false where `append` would throw; `make` has not been called then.
   @inlinable
-  public mutating func appendIfPossible(_ element: consuming Element) -> Element? {
+  public mutating func appendIfPossible<Failure: Error>(
+    _ make: () throws(Failure) -> Element
+  ) throws(Failure) -> Bool {
     if storedCount == storedCapacity {
-      do throws(SlabError) { try grow() } catch { return element }
+      do throws(SlabError) { try grow() } catch { return false }
     }
     // SAFETY: as above.
-    unsafe (start.unsafelyUnwrapped + storedCount).initialize(to: element)
+    unsafe (start.unsafelyUnwrapped + storedCount).initialize(to: try make())
     storedCount &+= 1
-    return nil
+    return true
   }
 
   /// Lets a body add elements within the capacity that there is (`reserveCapacity`). O(count).
@@ -32,7 +40,7 @@ extension SlabArray where Element: ~Copyable {
   /// - Precondition: 0 to `freeCapacity` elements; else the process ends.
   @inlinable
   public mutating func append<Failure: Error>(
-    count addedCount: Int,
+    addingCount addedCount: Int,
     initializingWith body: (inout OutputSpan<Element>) throws(Failure) -> Void
   ) throws(Failure) {
     guard addedCount >= 0, addedCount <= freeCapacity else { SlabArrayContract.reportCapacity() }
@@ -66,7 +74,7 @@ extension SlabArray {
   /// Adds copies of all elements of a sequence. O(their number), as `append`; what lies in one piece is
   /// copied as one. If it throws, those before are there.
   @inlinable
-  public mutating func append(contentsOf elements: some Sequence<Element>) throws(SlabError) {
+  public mutating func append(copying elements: some Sequence<Element>) throws(SlabError) {
     // Room first, outside of the closure: an error that leaves it in an optional is not nil in release builds
     // of Swift 6.3.1 where nothing was thrown.
     if let count = elements.withContiguousStorageIfAvailable({ $0.count }) {
@@ -96,8 +104,8 @@ extension SlabArray {
     if added > freeCapacity { try growToHold(added) }
   }
 
-  /// Twice the room that there is, if that is enough and can be had without effort: whoever appends little
-  /// by little would copy all elements each time.
+  /// Twice the room that there is, if that is enough and can be had without effort: with less, an array
+  /// that grows little by little would be copied each time.
   @inlinable @inline(never)
   mutating func growToHold(_ added: Int) throws(SlabError) {
     let (wanted, overflows) = storedCount.addingReportingOverflow(added)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The elements that are there: one by one, and as spans.
 
 extension SlabArray where Element: ~Copyable {
@@ -50,7 +51,7 @@ extension SlabArray where Element: ~Copyable {
   public var mutableSpan: MutableSpan<Element> {
     @_lifetime(&self)
     mutating get {
-      // SAFETY: as above; nobody else sees them while `self` is exclusive.
+      // SAFETY: as above; no other code sees them while `self` is exclusive.
       let span = unsafe MutableSpan(
         _unsafeElements: UnsafeMutableBufferPointer(start: start, count: storedCount))
       return unsafe _overrideLifetime(span, mutating: &self)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Taking elements out. Nothing here fails, and the block stays until the array ends or
 // `removeAll`.
 

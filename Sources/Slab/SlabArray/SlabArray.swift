@@ -1,14 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 internal import SlabPlatform
 
 /// A growable array whose elements are charged to a group, and need not be copyable.
 ///
 /// Like an `Array`, but it grows only as far as its group's limit allows: operations that add elements
-/// throw `SlabError`. Where one element is added, the array is then as it was; `append(contentsOf:)` keeps
+/// throw `SlabError`. Where one element is added, the array is then as it was; `append(copying:)` keeps
 /// what it had added before it failed.
 ///
-/// Its storage is one block of the size classes (`size-…` in slabinfo), at most 4 MiB. Not copyable; it
-/// holds its group's handle.
+/// Its storage is one block (`size-…` or `block-pages` in slabinfo) of at most `MemoryGroup.largestAllocation`. Not
+/// copyable; it holds its group's handle.
 @frozen @safe
 public struct SlabArray<Element: ~Copyable>: ~Copyable {
   /// Of a live block with room for `capacity` elements, the first `count` of which are initialised;
@@ -21,9 +22,9 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
 
   /// Makes an empty array; nothing is charged yet.
   ///
-  /// - Parameter group: who will be charged; the one in effect here by default.
+  /// - Parameter group: the group that will be charged; the current one by default.
   @inlinable
-  public init(in group: MemoryGroup = .inEffect) {
+  public init(in group: MemoryGroup = .current) {
     self.group = group
     unsafe start = nil
   }
@@ -31,7 +32,7 @@ public struct SlabArray<Element: ~Copyable>: ~Copyable {
   /// Makes an empty array with room for some elements. As `reserveCapacity`.
   @inlinable
   public init(
-    minimumCapacity: Int, in group: MemoryGroup = .inEffect
+    minimumCapacity: Int, in group: MemoryGroup = .current
   ) throws(SlabError) {
     self.init(in: group)
     try reserveCapacity(minimumCapacity)

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 internal import SlabCore
 internal import SlabPlatform
 
-/// Bytes that are charged to a group: the owner of a block from the size classes (`size-…` in
+/// Bytes that are charged to a group: the owner of a block of any size (`size-…` and `block-pages` in
 /// slabinfo), which frees it when it ends. Not copyable; does not grow.
 ///
 /// For elements of a type there is `SlabArray`; for many objects of one type, `SlabCache`.
@@ -11,24 +12,25 @@ public struct SlabBuffer: ~Copyable, Sendable {
   private nonisolated(unsafe) let start: UnsafeMutableRawPointer
   /// Bytes that hold something.
   public private(set) var byteCount: Int
-  /// Bytes that the block has: what was asked for, rounded up to its size class.
+  /// Bytes that the block has: what was asked for, rounded up to its size class, or above 32 KiB to whole pages.
   public let capacity: Int
 
-  /// Allocates bytes that are zero. O(byteCount); locks and system calls as `SlabCache.allocate`.
+  /// Allocates bytes that are zero. O(byteCount), unless they are known to be zero; locks and system calls as
+  /// `SlabCache.allocate`.
   ///
   /// - Parameters:
-  ///   - byteCount: 0 to 4 MiB.
-  ///   - alignment: in bytes, a power of two up to 4,096.
-  ///   - group: who is charged.
+  ///   - byteCount: 0 to `MemoryGroup.largestAllocation`.
+  ///   - alignment: in bytes, a power of two up to 1 GiB.
+  ///   - group: the group that is charged.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.allocationTooLarge`,
   ///   `.invalidCapacity` below 0, `.invalidAlignment`.
   public init(
-    zeroed byteCount: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect
+    zeroed byteCount: Int, alignment: Int = 16, in group: MemoryGroup = .current
   ) throws(SlabError) {
-    let block = unsafe try group.allocateBlock(bytes: byteCount, alignment: alignment)
-    // SAFETY: the block has that many bytes and is ours.
+    let block = unsafe try group.allocateBlock(
+      bytes: byteCount, alignment: alignment, isZeroed: true)
+    // SAFETY: the block has that many bytes, which are zero, and is ours.
     unsafe start = block.baseAddress!
-    unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
     capacity = block.count
     self.byteCount = byteCount
   }
@@ -37,12 +39,12 @@ public struct SlabBuffer: ~Copyable, Sendable {
   /// zero, or what the same group has left there.
   ///
   /// - Parameters:
-  ///   - capacity: in bytes, 0 to 4 MiB.
-  ///   - alignment: in bytes, a power of two up to 4,096.
-  ///   - group: who is charged.
+  ///   - capacity: in bytes, 0 to `MemoryGroup.largestAllocation`.
+  ///   - alignment: in bytes, a power of two up to 1 GiB.
+  ///   - group: the group that is charged.
   /// - Throws: as above.
   public init(
-    capacity: Int, alignment: Int = 16, in group: MemoryGroup = .inEffect
+    capacity: Int, alignment: Int = 16, in group: MemoryGroup = .current
   ) throws(SlabError) {
     let block = unsafe try group.allocateBlock(bytes: capacity, alignment: alignment)
     // SAFETY: the block has that many bytes and is ours.
@@ -58,7 +60,7 @@ public struct SlabBuffer: ~Copyable, Sendable {
   public mutating func append<Failure: Error>(
     initializingWith body: (inout OutputRawSpan) throws(Failure) -> Void
   ) throws(Failure) {
-    // SAFETY: the rest of the block, which nobody else uses meanwhile.
+    // SAFETY: the rest of the block, which is used by no other code meanwhile.
     let room = unsafe UnsafeMutableRawBufferPointer(
       start: start + byteCount, count: capacity - byteCount)
     var span = unsafe OutputRawSpan(buffer: room, initializedCount: 0)
@@ -84,7 +86,7 @@ public struct SlabBuffer: ~Copyable, Sendable {
   public var mutableBytes: MutableRawSpan {
     @_lifetime(&self)
     mutating get {
-      // SAFETY: as above; nobody else sees them while `self` is exclusive.
+      // SAFETY: as above; no other code sees them while `self` is exclusive.
       let bytes = unsafe MutableRawSpan(_unsafeStart: start, byteCount: byteCount)
       return unsafe _overrideLifetime(bytes, mutating: &self)
     }
@@ -106,23 +108,25 @@ public struct SlabBuffer: ~Copyable, Sendable {
 }
 
 extension MemoryGroup {
-  /// The largest block of the size classes: of a `SlabBuffer`, or of a `SlabArray`'s elements.
+  /// The largest block, in bytes: of a `SlabBuffer`, or of a `SlabArray`'s elements. An allocator has as much only
+  /// if its addresses do: see `SlabAllocator.Configuration.addressSpaceBytes`.
   public static var largestAllocation: Int { Allocator.largestAllocation }
 
-  /// A block of the size classes, which the caller owns: all of it can be used. One that the caller can
+  /// A block, which the caller owns: all of it can be used. One that the caller can
   /// do without is refused at a limit without a reclaim and without an event.
   @usableFromInline
   func allocateBlock(
-    bytes: Int, alignment: Int, isDispensable: Bool = false
+    bytes: Int, alignment: Int, isZeroed: Bool = false, isDispensable: Bool = false
   ) throws(SlabError) -> UnsafeMutableRawBufferPointer {
     guard bytes <= Allocator.largestAllocation else { throw .allocationTooLarge(bytes: bytes) }
     guard bytes >= 0 else { throw .invalidCapacity }
     do {
       let block = try allocator.allocate(
-        bytes: bytes, alignment: alignment, in: core, isDispensable: isDispensable)
+        bytes: bytes, alignment: alignment, in: core, isZeroed: isZeroed,
+        isDispensable: isDispensable)
       // SAFETY: the address of a live block of as many bytes.
       return unsafe UnsafeMutableRawBufferPointer(
         start: UnsafeMutableRawPointer(bitPattern: block), count: allocator.usableBytes(of: block))
-    } catch { throw SlabError(error, bytes: bytes, group: core) }
+    } catch { throw SlabError(error, bytes: bytes, of: self) }
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What copies of a cache share: the reference that one of them, or the end of the last, gives back.
 
 public import SlabCore
@@ -39,7 +40,6 @@ final class CacheHandle: Sendable {
   ) throws(SlabError) {
     let name = try name.cacheName(in: namespace)
     try name.checkForReports()
-    let options = try options.core()
     let bytes = Array(name.utf8)
     do {
       reference = try unsafe allocator.core.makeReference(
@@ -66,7 +66,7 @@ final class CacheHandle: Sendable {
   @usableFromInline var isOver: Bool { isDestroyed.load(ordering: .relaxed) }
 
   func destroy() throws(SlabError) {
-    // Relaxed: whoever comes second does nothing; what the first one did is under locks.
+    // Relaxed: the second caller does nothing; what the first one did is under locks.
     guard !isBeingDestroyed.exchange(true, ordering: .relaxed) else { throw .cacheDestroyed }
     do { try allocator.core.destroy(reference) } catch {
       isBeingDestroyed.store(false, ordering: .relaxed)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 public import SlabPlatform
 
@@ -13,7 +14,7 @@ public struct RawSlabCache: Sendable {
   /// asked. Of a root that is this user's alone the end is found where its sheaf is closed.
   @usableFromInline let isShareable: Bool
 
-  /// Makes a cache for objects of one size. O(caches); may lock and make system calls; nobody is charged.
+  /// Makes a cache for objects of one size. O(1) expected, however many caches there are; may lock and make system calls; no group is charged.
   ///
   /// - Parameters:
   ///   - name: 1 to 63 bytes without blanks and control characters, new among the caches of the
@@ -44,17 +45,22 @@ public struct RawSlabCache: Sendable {
   /// short lock, perhaps a new slab with a system call, perhaps reclaim at a limit. Never waits for an
   /// ending.
   ///
-  /// - Parameter group: who is charged, and above it up to the root group; the root group for nobody.
+  /// - Parameter group: the group that is charged, and above it up to the root group; the root group for none.
   /// - Returns: the object, which `free` or `SlabAllocator.free` takes back.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate(in group: MemoryGroup) throws(SlabError) -> UnsafeMutableRawPointer {
+    // As `SlabCache.allocateAddress`.
+    defer {
+      extendLifetime(handle)
+      extendLifetime(group.handle)
+    }
     do throws(AllocatorError) {
       try checkIsLive()
       let object = try Allocator.allocate(from: core, in: group.core)
       // SAFETY: the address of an object, never 0.
       return unsafe UnsafeMutableRawPointer(bitPattern: object).unsafelyUnwrapped
-    } catch { throw SlabError(error, allocatingFrom: core, in: group.core) }
+    } catch { throw SlabError(error, allocatingFrom: core, in: group) }
   }
 
   /// The same with all bytes zero. O(object size) more.
@@ -63,18 +69,23 @@ public struct RawSlabCache: Sendable {
   public func allocateZeroed(
     in group: MemoryGroup
   ) throws(SlabError) -> UnsafeMutableRawPointer {
+    // As `SlabCache.allocateAddress`.
+    defer {
+      extendLifetime(handle)
+      extendLifetime(group.handle)
+    }
     do throws(AllocatorError) {
       try checkIsLive()
       let object = try Allocator(of: core.cache).allocateZeroed(from: core, in: group.core)
       // SAFETY: the address of an object, never 0.
       return unsafe UnsafeMutableRawPointer(bitPattern: object).unsafelyUnwrapped
-    } catch { throw SlabError(error, allocatingFrom: core, in: group.core) }
+    } catch { throw SlabError(error, allocatingFrom: core, in: group) }
   }
 
   /// Frees an object of this cache, whichever group it was charged to. A restartable sequence, or a
   /// short lock; never waits for an ending.
   ///
-  /// - Precondition: the object is live, of this cache, and nobody uses it; else the process ends.
+  /// - Precondition: the object is live, of this cache, and no thread uses it; else the process ends.
   @unsafe @inlinable @inline(__always)
   public func free(_ object: UnsafeMutableRawPointer) {
     SharedHeap.free(UInt(bitPattern: object), to: core)
@@ -86,14 +97,15 @@ public struct RawSlabCache: Sendable {
   ///   `.cacheDestroyed`.
   public func destroy() throws(SlabError) { try handle.destroy() }
 
-  /// Drains the sheaf of the cache itself and gives its empty slabs back, as `SlabCache.shrink`.
+  /// Flushes the sheaf of the cache itself and gives its empty slabs back, as `SlabCache.shrink`.
   public func shrink() {
     guard !handle.isOver else { return }
-    core.cache.shrink()
+    core.shrink()
   }
 
-  /// How many empty slabs the cache and each of its children keep; 5 to 10 at first, by size. What
-  /// is above a new value goes back at the next `shrink`, or when the group goes offline. O(1).
+  /// How many empty slabs the cache and each of its children keep; 5 to 10 at first, by size. One that is much in use has up
+  /// to an eighth of its slabs empty besides, eight at most. What is above a new value goes back at the next
+  /// `shrink`, or when the group goes offline. O(1).
   public var minPartial: Int { core.minPartial }
 
   /// Changes `minPartial`. O(1).
@@ -110,7 +122,7 @@ public struct RawSlabCache: Sendable {
   public var sheafCapacity: Int { core.sheafCapacity }
 
   /// Changes `sheafCapacity`; sheaves that are larger are closed. O(children), with a fence for
-  /// each 16 that are closed, which nobody else waits for.
+  /// each 16 that are closed, which no other thread waits for.
   ///
   /// - Throws: `.invalidLimit` for a negative capacity or one above the largest sheaf's, `.cacheDestroyed`.
   public func setSheafCapacity(_ capacity: Int) throws(SlabError) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One object at a time. What is inlined into the caller is the look into the group's table and the
 // restartable sequence; everything else is behind one call.
 
@@ -12,7 +13,7 @@ extension SlabCache where Object: ~Copyable {
   ///
   /// - Parameters:
   ///   - value: what the object is to be; if the call throws it is gone.
-  ///   - group: who is charged, slab by slab. Its child of this cache is made on first use.
+  ///   - group: the group that is charged, slab by slab. Its child of this cache is made on first use.
   /// - Returns: the object's owner, which frees it in the end.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
@@ -25,8 +26,8 @@ extension SlabCache where Object: ~Copyable {
     return slot
   }
 
-  /// The same, charged to the group that is in effect here: see `MemoryGroup.with`. A few nanoseconds
-  /// more. If that group belongs to another allocator than the cache, nobody is charged.
+  /// The same, charged to the current group: see `MemoryGroup.withCurrent`. A few nanoseconds
+  /// more. If that group belongs to another allocator than the cache, no group is charged.
   ///
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
@@ -41,7 +42,7 @@ extension SlabCache where Object: ~Copyable {
   /// `allocate`.
   ///
   /// - Parameters:
-  ///   - group: who is charged.
+  ///   - group: the group that is charged.
   ///   - make: makes the object; called at most once. If it throws, nothing has been allocated.
   /// - Returns: `nil` where `allocate` would throw.
   @inlinable @inline(__always)
@@ -50,21 +51,19 @@ extension SlabCache where Object: ~Copyable {
   ) throws(Failure) -> Slot<Object>? {
     let memory: UInt
     do throws(AllocatorError) {
-      try checkIsLive()
-      memory = try Allocator.allocate(from: core, in: group.core)
+      memory = try allocateAddress(in: group)
     } catch { return nil }
     return try Self.fill(memory, make)
   }
 
-  /// The same, charged to the group that is in effect here.
+  /// The same, charged to the current group.
   @inlinable @inline(__always)
   public func allocateIfPossible<Failure: Error>(
     _ make: () throws(Failure) -> Object
   ) throws(Failure) -> Slot<Object>? {
     let memory: UInt
     do throws(AllocatorError) {
-      try checkIsLive()
-      memory = try Allocator.allocate(from: core, ifPossibleIn: CurrentGroup.core)
+      memory = try allocateAddress()
     } catch { return nil }
     return try Self.fill(memory, make)
   }
@@ -88,17 +87,34 @@ extension SlabCache where Object: ~Copyable {
   @inlinable @inline(__always)
   func allocateMemory(in group: MemoryGroup) throws(SlabError) -> UInt {
     do throws(AllocatorError) {
-      try checkIsLive()
-      return try Allocator.allocate(from: core, in: group.core)
-    } catch { throw SlabError(error, allocatingFrom: core, in: group.core) }
+      return try allocateAddress(in: group)
+    } catch { throw SlabError(error, allocatingFrom: core, in: group) }
   }
 
   @inlinable @inline(__always)
   func allocateMemory() throws(SlabError) -> UInt {
-    let group = CurrentGroup.core
     do throws(AllocatorError) {
-      try checkIsLive()
-      return try Allocator.allocate(from: core, ifPossibleIn: group)
-    } catch { throw SlabError(error, allocatingFrom: core, in: group) }
+      return try allocateAddress()
+    } catch { throw SlabError(error, allocatingFrom: core) }
+  }
+
+  // The handles live until the object is there: what is inlined into the caller reads descriptors that only they
+  // keep, and the optimiser may end a handle after its last use.
+
+  @inlinable @inline(__always)
+  func allocateAddress(in group: MemoryGroup) throws(AllocatorError) -> UInt {
+    defer {
+      extendLifetime(handle)
+      extendLifetime(group.handle)
+    }
+    try checkIsLive()
+    return try Allocator.allocate(from: core, in: group.core)
+  }
+
+  @inlinable @inline(__always)
+  func allocateAddress() throws(AllocatorError) -> UInt {
+    defer { extendLifetime(handle) }
+    try checkIsLive()
+    return try Allocator.allocate(from: core, ifPossibleIn: CurrentGroup.core)
   }
 }

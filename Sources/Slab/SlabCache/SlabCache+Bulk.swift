@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many objects at once: one sequence for those in the sheaf, one turn of the cache's lock for each
 // slab's worth of the rest. What is generic is inlined into the client; the core moves addresses.
 
@@ -9,8 +10,8 @@ extension SlabCache where Object: ~Copyable {
   /// none. O(free capacity of the span); locks and system calls as `allocate`.
   ///
   /// - Parameters:
-  ///   - slots: the span to fill, for example of `SlabArray.append(count:initializingWith:)`.
-  ///   - group: who is charged.
+  ///   - slots: the span to fill, for example of `SlabArray.append(addingCount:initializingWith:)`.
+  ///   - group: the group that is charged.
   ///   - make: makes an object; called with 0, 1, 2 and so on. Objects that were made before the call
   ///     throws are ended again.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`; the span is as it was.
@@ -19,24 +20,23 @@ extension SlabCache where Object: ~Copyable {
     filling slots: inout OutputSpan<Slot<Object>>, in group: MemoryGroup,
     _ make: (Int) -> Object
   ) throws(SlabError) {
-    try fill(&slots, in: group.core, make)
+    try fill(&slots, in: group, make)
   }
 
-  /// The same, charged to the group that is in effect here.
+  /// The same, charged to the current group.
   @inlinable
   public func allocate(
     filling slots: inout OutputSpan<Slot<Object>>, _ make: (Int) -> Object
   ) throws(SlabError) {
-    try fill(&slots, in: BulkMemory.currentGroup(for: core), make)
+    try fill(&slots, in: nil, make)
   }
 
+  /// In the current group for `nil`.
   @inlinable
   func fill(
-    _ slots: inout OutputSpan<Slot<Object>>, in group: Pointer<Group>, _ make: (Int) -> Object
+    _ slots: inout OutputSpan<Slot<Object>>, in group: MemoryGroup?, _ make: (Int) -> Object
   ) throws(SlabError) {
-    do throws(AllocatorError) { try checkIsLive() } catch {
-      throw SlabError(error, allocatingFrom: core, in: group)
-    }
+    do throws(AllocatorError) { try checkIsLive() } catch { throw .cacheDestroyed }
     var made = 0
     while slots.freeCapacity > 0 {
       let wanted = min(slots.freeCapacity, BulkMemory.turn)
@@ -84,19 +84,20 @@ enum BulkMemory {
   @usableFromInline
   static func allocate(
     _ memory: UnsafeMutableBufferPointer<UInt>, from root: Pointer<RootCache>,
-    in group: Pointer<Group>
+    in group: MemoryGroup?
   ) -> SlabError? {
     do {
-      try unsafe Allocator(of: root.cache).allocate(bulk: memory, from: root, in: group)
+      try unsafe Allocator(of: root.cache).allocate(
+        bulk: memory, from: root, in: group?.core ?? currentGroup(for: root))
       return nil
     } catch {
-      return SlabError(error, allocatingFrom: root, in: group)
+      if let group { return SlabError(error, allocatingFrom: root, in: group) }
+      return SlabError(error, allocatingFrom: root)
     }
   }
 
-  /// The group in effect, if it is one of the cache's allocator; else that allocator's root group.
-  @usableFromInline
-  static func currentGroup(for root: Pointer<RootCache>) -> Pointer<Group> {
+  /// The current group, if it is one of the cache's allocator; else that allocator's root group.
+  private static func currentGroup(for root: Pointer<RootCache>) -> Pointer<Group> {
     let allocator = Allocator(of: root.cache)
     guard let group = CurrentGroup.core, Allocator(of: group) == allocator else {
       return allocator.rootGroup

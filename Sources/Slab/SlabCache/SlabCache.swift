@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 public import SlabPlatform
 
-/// A slab cache: objects of one type, for everybody and for each memory group apart.
+/// A slab cache: objects of one type, kept apart for each memory group.
 ///
 ///     let sessions = try SlabCache<Session>(named: "session")
 ///     var session = try sessions.allocate(Session(user: 42), in: tenant)
@@ -11,7 +12,7 @@ public import SlabPlatform
 /// until no copy of it is left and its last object is freed: a slot needs no copy of its cache. In a release
 /// build a local variable ends after its last use: keep a cache in a property.
 ///
-/// The end of the last copy costs O(caches) and short locks, and may wake a worker. It waits for nothing.
+/// The end of the last copy costs O(1) and short locks, and may wake a worker. It waits for nothing.
 ///
 /// Not for objects of different sizes, for which there are `SlabArray` and `SlabBuffer`, nor for a
 /// handful of objects: a cache costs a page at least, and each group that uses it 1 KiB.
@@ -23,7 +24,7 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   /// asked. Of a root that is this user's alone the end is found where its sheaf is closed.
   @usableFromInline let isShareable: Bool
 
-  /// Makes a cache. O(caches); may lock and make system calls; nobody is charged.
+  /// Makes a cache. O(1) expected, however many caches there are; may lock and make system calls; no group is charged.
   ///
   /// - Parameters:
   ///   - name: 1 to 63 bytes without blanks, control and invisible characters; new, byte by byte, among
@@ -61,11 +62,11 @@ public struct SlabCache<Object: ~Copyable>: Sendable {
   ///   `.cacheDestroyed`.
   public func destroy() throws(SlabError) { try handle.destroy() }
 
-  /// Drains the sheaf of the cache itself, not of its groups, and gives its empty slabs back.
+  /// Flushes the sheaf of the cache itself, not of its groups, and gives its empty slabs back.
   /// Of the rest the fullest are used first, among the next 1,024. O(empty slabs); takes the cache's lock
   /// shortly, and may wait for a fence.
   public func shrink() {
     guard !handle.isOver else { return }
-    core.cache.shrink()
+    core.shrink()
   }
 }

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The buckets of a table: a power of two of them, in memory that is mapped for them alone and
-// charged to nobody. Mapped memory is zero, and a bucket of zeros is an empty one, so making an
+// charged to no group. Mapped memory is zero, and a bucket of zeros is an empty one, so making an
 // array touches none of them, however many there are.
 //
 //   bucket    first     the first entry of the chain, or its end mark; 0 stands for the end mark
@@ -20,12 +21,12 @@
 //      before; and nothing is linked in a bucket of the future before the bucket that it comes from
 //      has been moved, except by that move
 //
-// So whoever has come to the end mark of a bucket, and has not met an entry that was linked all the
+// So a thread that has come to the end mark of a bucket, and has not met an entry that was linked all the
 // while, finds it behind: it has been moved before (4). Every detour shows: an entry that has
 // become another one leads to the end of its new chain, and if that is the one that the reader is
 // in, then to its beginning (1, 2), or it was moved, and leads to the end of a future chain, behind
-// which the reader finds what he has not seen (4, 5). The version covers what 1 does not: a key
-// whose new entry is linked behind a reader before the old one is unlinked in front of him.
+// which the reader finds what it has not seen (4, 5). The version covers what 1 does not: a key
+// whose new entry is linked behind a reader before the old one is unlinked in front of it.
 
 internal import SlabCore
 public import SlabPlatform
@@ -76,7 +77,8 @@ struct BucketArray: ~Copyable {
       try? SystemCall.unmap(at: address, bytes: bytes(bucketCount))
       return nil
     }
-    let array = Pointer<BucketArray>(nonzeroAddress: address)
+    // SAFETY: the memory is the array's own.
+    let array = unsafe Pointer<BucketArray>(nonzeroAddress: address)
     // SAFETY: the memory is ours, zero, and larger than the header, which ends before the buckets.
     unsafe array.unsafePointer.initialize(to: BucketArray(bucketCount: bucketCount))
     mappedCount.add(1, ordering: .relaxed)
@@ -100,7 +102,8 @@ extension Pointer where Pointee == BucketArray {
   @inlinable @inline(__always)
   var future: Pointer<BucketArray>? {
     // Acquiring: pairs with the releasing store in `TableCore.grow`.
-    Pointer(address: pointee.future.load(ordering: .acquiring))
+    // SAFETY: the array belongs to the table, or to readers that a grace period protects.
+    unsafe Pointer(address: pointee.future.load(ordering: .acquiring))
   }
 
   @inlinable @inline(__always)
@@ -109,7 +112,8 @@ extension Pointer where Pointee == BucketArray {
   @inlinable @inline(__always)
   subscript(_ index: Int) -> Pointer<Bucket> {
     // Unchecked: within the array, whose size has been checked when it was made.
-    Pointer<Bucket>(
+    // SAFETY: the array belongs to the table, or to readers that a grace period protects.
+    unsafe Pointer<Bucket>(
       nonzeroAddress: address &+ BucketArray.headerBytes &+ UInt(bitPattern: index) &* Bucket.bytes)
   }
 
@@ -132,7 +136,7 @@ extension Pointer where Pointee == BucketArray {
     return bucket & ~bucketCount == 2 * bucketCount | index
   }
 
-  /// Gives the memory back. Nobody may use the array any more.
+  /// Gives the memory back. The array must not be in use any more.
   func unmap() {
     BucketArray.mappedCount.subtract(1, ordering: .relaxed)
     try? SystemCall.unmap(at: address, bytes: BucketArray.bytes(bucketCount))
@@ -141,7 +145,8 @@ extension Pointer where Pointee == BucketArray {
   /// The same after a grace period. Never waits for it.
   func unmapAfterGracePeriod(of allocator: Allocator) {
     unsafe allocator.call(Pointer<GracePeriodCallback>(nonzeroAddress: address)) { head in
-      Pointer<BucketArray>(nonzeroAddress: UInt(bitPattern: head)).unmap()
+      // SAFETY: the head is the first field of its array.
+      unsafe Pointer<BucketArray>(nonzeroAddress: UInt(bitPattern: head)).unmap()
     }
   }
 }
@@ -152,12 +157,12 @@ extension Pointer where Pointee == Bucket {
 
   /// Under the lock.
   func setFirst(_ link: UInt) {
-    // Releasing: pairs with the acquiring load in `first(of:)`: who finds an entry finds it filled
+    // Releasing: pairs with the acquiring load in `first(of:)`: a reader that finds an entry finds it filled
     // in.
     pointee.first.store(link, ordering: .releasing)
   }
 
-  /// Under the lock: readers who come to the end of the chain and began before this start over.
+  /// Under the lock: readers that come to the end of the chain and began before this start over.
   func addToVersion(_ bits: UInt32) {
     let version = pointee.version.load(ordering: .relaxed)
     // Releasing: pairs with the acquiring loads in `SlabTable.search`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All entries: a chain at a time, whose entries are kept by references while a body looks at them,
 // so that the body runs under no lock and may use the table.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One entry at a time. The memory comes before the bucket's lock and goes after it.
 
 internal import SlabCore
@@ -15,7 +16,7 @@ extension SlabTable where Value: ~Copyable {
   /// - Parameters:
   ///   - value: the value; it ends here if the key has one already, or if the call throws.
   ///   - key: the key.
-  ///   - group: who is charged for the entry: 24 bytes, key and value. Not for what these refer to.
+  ///   - group: the group that is charged for the entry: 24 bytes, key and value. Not for what these refer to.
   /// - Returns: whether the key had no value. If it had one, nothing has changed.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`; the table has not changed.
   @discardableResult
@@ -25,14 +26,14 @@ extension SlabTable where Value: ~Copyable {
     insert(value, key, at: try allocate(in: group))
   }
 
-  /// The same, charged to the group that is in effect here: see `MemoryGroup.with`.
+  /// The same, charged to the current group: see `MemoryGroup.withCurrent`.
   @discardableResult
   public func insert(_ value: consuming Value, forKey key: Key) throws(SlabError) -> Bool {
     insert(value, key, at: try allocate())
   }
 
   /// Inserts a value for a key, or replaces the one that is there: lookups find one of them at any
-  /// moment. As `insert`; the new entry is charged to the group, whoever the old one is charged to.
+  /// moment. As `insert`; the new entry is charged to the group, whichever the old one is charged to.
   ///
   /// - Returns: the old entry; `nil` if the key had none.
   /// - Throws: as `insert`; the table has not changed.
@@ -43,7 +44,7 @@ extension SlabTable where Value: ~Copyable {
     update(value, key, at: try allocate(in: group))
   }
 
-  /// The same, charged to the group that is in effect here.
+  /// The same, charged to the current group.
   @discardableResult
   public func updateValue(
     _ value: consuming Value, forKey key: Key
@@ -52,7 +53,7 @@ extension SlabTable where Value: ~Copyable {
   }
 
   /// Removes a key. Expected O(1); a short lock. What its entry was charged is uncharged when the
-  /// entry that is returned has ended, and with it all others who hold it. May be called in a
+  /// entry that is returned has ended, and all other holders of it have let go. May be called in a
   /// read-side section.
   ///
   /// - Returns: the entry that has been removed; `nil` if there was none.
@@ -69,24 +70,26 @@ extension SlabTable where Value: ~Copyable {
   // MARK: - Steps
 
   private func allocate(in group: MemoryGroup) throws(SlabError) -> Pointer<TableEntry> {
+    defer { extendLifetime(group.handle) }
     do throws(AllocatorError) {
-      return Pointer(nonzeroAddress: try Allocator.allocate(from: core.root, in: group.core))
-    } catch { throw SlabError(error, allocatingFrom: core.root, in: group.core) }
+      // SAFETY: the object is ours, of the cache of entries.
+      return unsafe Pointer(nonzeroAddress: try Allocator.allocate(from: core.root, in: group.core))
+    } catch { throw SlabError(error, allocatingFrom: core.root, in: group) }
   }
 
   private func allocate() throws(SlabError) -> Pointer<TableEntry> {
-    let group = CurrentGroup.core
     do throws(AllocatorError) {
-      return Pointer(
-        nonzeroAddress: try Allocator.allocate(from: core.root, ifPossibleIn: group))
-    } catch { throw SlabError(error, allocatingFrom: core.root, in: group) }
+      // SAFETY: the object is ours, of the cache of entries.
+      return unsafe Pointer(
+        nonzeroAddress: try Allocator.allocate(from: core.root, ifPossibleIn: CurrentGroup.core))
+    } catch { throw SlabError(error, allocatingFrom: core.root) }
   }
 
   private func insert(
     _ value: consuming Value, _ key: Key, at entry: Pointer<TableEntry>
   ) -> Bool {
     guard link(value, key, at: entry, replacing: false) == nil else {
-      // Nobody can have taken a reference: its count is 0 still.
+      // No reference can have been taken: its count is 0 still.
       Self.end(entry)
       return false
     }

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a lookup that keeps something gives out.
 
 public import SlabPlatform
 
 extension SlabTable where Value: ~Copyable {
-  /// An entry that somebody holds: one pointer wide, not copyable. Key and value stay what they are
+  /// An entry that is held: one pointer wide, not copyable. Key and value stay what they are
   /// until it ends, though the entry may have left the table, and the table may be gone.
   ///
   /// It stays charged to its group, or to the groups above it, for as long. If it is the last to

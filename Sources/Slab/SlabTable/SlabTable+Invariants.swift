@@ -1,4 +1,5 @@
-// What must hold of a table while nobody uses it; for tests.
+// SPDX-License-Identifier: Apache-2.0
+// What must hold of a table while it is not in use; for tests.
 
 internal import SlabCore
 internal import SlabPlatform
@@ -39,7 +40,8 @@ extension TableCore {
       var link = array.first(of: index)
       if array[index].isMoved, link != array.end(of: index) { return nil }
       while !BucketArray.isEnd(link) {
-        let entry = Pointer<TableEntry>(nonzeroAddress: link)
+        // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+        let entry = unsafe Pointer<TableEntry>(nonzeroAddress: link)
         let hash = entry.pointee.hash.load(ordering: .relaxed)
         guard array.index(of: hash) == index,
           entry.pointee.count.load(ordering: .relaxed) == 1,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finding, without a lock.
 
 public import SlabCore
@@ -7,8 +8,8 @@ public import Synchronization
 extension SlabTable where Value: ~Copyable {
   /// The entry of a key, held until the owner ends; `nil` if there is none.
   ///
-  /// Takes no lock and waits for nobody. Expected O(1); three restartable sequences or atomic
-  /// operations, one of which other holders of the same entry do as well. Charges nobody. May be
+  /// Takes no lock and waits for no other thread. Expected O(1); three restartable sequences or atomic
+  /// operations, one of which other holders of the same entry do as well. Charges no group. May be
   /// called in a read-side section.
   @inlinable
   public func entry(forKey key: Key) -> Entry? {
@@ -88,7 +89,8 @@ extension SlabTable where Value: ~Copyable {
       let version = array[index].pointee.version.load(ordering: .acquiring)
       var link = array.first(of: index)
       while !BucketArray.isEnd(link) {
-        let entry = Pointer<TableEntry>(nonzeroAddress: link)
+        // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+        let entry = unsafe Pointer<TableEntry>(nonzeroAddress: link)
         core.step(.readerBeforeNext)
         // Before the hash is looked at: afterwards the entry may be in another chain.
         link = entry.next

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // A hash table whose readers take no lock. Its entries are objects of a type-safe cache: freed by a
-// plain free and used again at once, so a reader must expect that what he has found is another
+// plain free and used again at once, so a reader must expect that what it has found is another
 // entry by now. docs/type-safe-caches.md has the rules in general; here they are
 //
-//   TableEntry      an entry's words, and who may look at what
+//   TableEntry      an entry's words, and when each may be read
 //   BucketArray     chains, end marks, and the rules by which writers change them
 //   TableCore       the writers, growth, and walks over all entries
 //   +Lookup         the readers
@@ -14,14 +15,14 @@
 //   filled in   key and value initialised, count 0, known to the writer alone
 //   linked      count 1 for the table, and 1 for each `Entry`
 //   unlinked    count 1 for each `Entry`; its next link stays
-//   free        whoever took the count to 0 has ended key and value
+//   free        the thread that took the count to 0 has ended key and value
 //
 // Locks: a writer holds one bucket's lock, in a read-side section, for the loads and stores that
 // change the chain, for `==` of keys, and when the table grows for moving the chain; while all
 // entries are visited, for a piece of the language's heap to remember a chain's entries. Nothing is
 // allocated from the cache, freed or ended under it, and no lock of the allocator is taken; what
 // `==` does is its own. `growing` is held while an array is mapped, and never waited for. The
-// buckets of the future array that a bucket moves to are not locked: its own lock keeps everybody
+// buckets of the future array that a bucket moves to are not locked: its own lock keeps all others
 // from them.
 //
 // Sections: readers and writers are in one while they use an array or are on their way to a
@@ -29,7 +30,7 @@
 //
 // fork: bucket locks are not taken by fork, so a child may look up, hold entries, and give them
 // back; what changes the table, and what visits all entries, may wait there for a thread that does
-// not exist. A reader never waits: wherever a writer stopped, the chains lead him on.
+// not exist. A reader never waits: wherever a writer stopped, the chains lead it on.
 
 public import SlabCore
 public import SlabPlatform
@@ -47,7 +48,7 @@ public import SlabPlatform
 /// its own lock or atomics.
 ///
 /// An entry stays in the table when its group ends, until it is removed. The table grows by itself
-/// and does not shrink. It ends with its last reference; entries that somebody still holds live on.
+/// and does not shrink. It ends with its last reference; entries that are still held live on.
 ///
 /// `==` of keys must neither use the table nor wait for a grace period. In a child of `fork` only
 /// lookups are safe.
@@ -57,8 +58,8 @@ public import SlabPlatform
 public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendable>: Sendable {
   @usableFromInline let core: TableCore
 
-  /// Makes a table, and a cache for its entries. O(caches); makes system calls; nobody is charged
-  /// for the buckets, 16 bytes each.
+  /// Makes a table, and a cache for its entries. O(1) expected; makes system calls; no group is
+  /// charged for the buckets, 16 bytes each.
   ///
   /// - Parameters:
   ///   - name: the cache's: 1 to 63 bytes without blanks and control characters, new among the
@@ -91,7 +92,7 @@ public final class SlabTable<Key: Hashable & Sendable, Value: ~Copyable & Sendab
   /// The name that it was made with, behind its name space if there is one: `namespace:name`. O(1).
   public var name: String { core.cache.name }
 
-  /// Entries of the table. Exact if nobody changes it. O(1), no lock.
+  /// Entries of the table. Exact while it does not change. O(1), no lock.
   public var count: Int { core.count }
 
   /// Whether there is no entry. As `count`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a table is without its types: the arrays, the writers, the growth. It knows entries by their
 // hash, and asks whether a key is the one that is looked for.
 
@@ -16,10 +17,10 @@ struct TableCore: ~Copyable, Sendable {
   /// Keeps the readers' line away from the writers'.
   private let padding = InlineArray<64, UInt8>(repeating: 0)
   private let linkedCount = Atomic<Int>(0)
-  /// The table grows when it has more entries than this. Changed by whoever holds `growing`.
+  /// The table grows when it has more entries than this. Changed by the holder of `growing`.
   private let mostEntries: Atomic<Int>
-  /// Held to make an array; nobody waits for it.
-  private let growing = Lock()
+  /// Held to make an array; no thread waits for it.
+  private let growing = Lock(outsideOfTheOrder: ())
 
   /// Makes the cache and the first array.
   init(
@@ -28,7 +29,7 @@ struct TableCore: ~Copyable, Sendable {
   ) throws(SlabError) {
     guard minimumCapacity >= 0 else { throw .invalidLimit }
     guard minimumCapacity <= BucketArray.mostBuckets else {
-      throw .outOfMemory(group: "/", bytes: 0)
+      throw .outOfMemory(group: nil, bytes: 0)
     }
     var bucketCount = BucketArray.fewestBuckets
     while bucketCount < minimumCapacity { bucketCount *= 2 }
@@ -37,7 +38,7 @@ struct TableCore: ~Copyable, Sendable {
       options: .typeSafe,
       constructor: { unsafe TableEntry.construct($0) }, of: allocator)
     guard let array = BucketArray.make(bucketCount: bucketCount) else {
-      throw .outOfMemory(group: "/", bytes: 0)
+      throw .outOfMemory(group: nil, bytes: 0)
     }
     self.allocator = allocator.core
     self.cache = cache
@@ -60,7 +61,8 @@ struct TableCore: ~Copyable, Sendable {
   var currentArray: Pointer<BucketArray> {
     // Acquiring: pairs with the releasing store in `finish`; all entries are in this array or
     // behind it.
-    Pointer(nonzeroAddress: current.load(ordering: .acquiring))
+    // SAFETY: the array belongs to the table, or to readers that a grace period protects.
+    unsafe Pointer(nonzeroAddress: current.load(ordering: .acquiring))
   }
 
   var count: Int { linkedCount.load(ordering: .relaxed) }
@@ -89,7 +91,7 @@ struct TableCore: ~Copyable, Sendable {
 #if DEBUG
   @usableFromInline
   final class TableHook: Sendable {
-    /// Nobody changes it while others use the table.
+    /// It does not change while the table is in use.
     @safe nonisolated(unsafe) var body: ((TableStep) -> Void)?
 
     @usableFromInline
@@ -102,7 +104,7 @@ struct TableCore: ~Copyable, Sendable {
 enum TableStep: CaseIterable {
   /// A reader has come to an entry, and reads its next link.
   case readerBeforeNext
-  /// A reader has seen the hash that he looks for, and takes a reference.
+  /// A reader has seen the hash that it looks for, and takes a reference.
   case readerBeforeReference
   /// A reader is at the end of a chain.
   case readerAtEnd
@@ -174,7 +176,7 @@ extension TableCore {
       return nil
     }
     step(.replacerBeforeUnlinking)
-    // A reader who is past the new entry and will not find the old one must look again.
+    // A reader that is past the new entry and will not find the old one must look again.
     locked.bucket.addToVersion(Bucket.oneVersion)
     unlink(found.entry, after: found.before ?? entry, in: locked)
     locked.unlock()
@@ -193,7 +195,7 @@ extension TableCore {
     return found.entry
   }
 
-  /// Its own next link stays: readers who are at it find the way from there.
+  /// Its own next link stays: readers that are at it find the way from there.
   private func unlink(
     _ entry: Pointer<TableEntry>, after before: Pointer<TableEntry>?, in locked: LockedBucket
   ) {
@@ -206,7 +208,8 @@ extension TableCore {
     var before: Pointer<TableEntry>?
     var link = locked.first
     while !BucketArray.isEnd(link) {
-      let entry = Pointer<TableEntry>(nonzeroAddress: link)
+      // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+      let entry = unsafe Pointer<TableEntry>(nonzeroAddress: link)
       if entry.pointee.hash.load(ordering: .relaxed) == hash, isWanted(entry) {
         return (entry, before)
       }
@@ -220,7 +223,7 @@ extension TableCore {
 // MARK: - Growth
 
 extension TableCore {
-  /// Buckets that a writer moves beside his own: enough that the future array is not too small by
+  /// Buckets that a writer moves beside its own: enough that the future array is not too small by
   /// the time at which it is the current one.
   private static var bucketsPerMove: Int { 4 }
 
@@ -265,10 +268,10 @@ extension TableCore {
     if moved > 0 { finish(array, moved: moved) }
   }
 
-  /// Moves a bucket that has not been moved; its lock is held. Nobody else links anything in the
+  /// Moves a bucket that has not been moved; its lock is held. No other thread links anything in the
   /// two buckets that its entries move to, whose locks are not taken.
   ///
-  /// From the last entry to the first, so that a reader whom a moved entry leads into the future
+  /// From the last entry to the first, so that a reader that a moved entry leads into the future
   /// array has seen all entries before it, and finds those behind it there. In pieces, since the
   /// chain leads in one direction only: O(length), for extreme ones O(length² / 32).
   private func move(_ locked: LockedBucket, to future: Pointer<BucketArray>) {
@@ -280,12 +283,14 @@ extension TableCore {
       while link != end {
         piece[length & 15] = link
         length += 1
-        link = Pointer<TableEntry>(nonzeroAddress: link).next
+        // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+        link = unsafe Pointer<TableEntry>(nonzeroAddress: link).next
       }
       guard length > 0 else { break }
       for position in (max(0, length - 16)..<length).reversed() {
         end = piece[position & 15]
-        let entry = Pointer<TableEntry>(nonzeroAddress: end)
+        // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+        let entry = unsafe Pointer<TableEntry>(nonzeroAddress: end)
         let index = future.index(of: entry.pointee.hash.load(ordering: .relaxed))
         entry.next = future.first(of: index)
         step(.moverBeforeFirst)
@@ -367,7 +372,8 @@ extension TableCore {
     let before = entries.count
     var link = locked.first
     while !BucketArray.isEnd(link) {
-      let entry = Pointer<TableEntry>(nonzeroAddress: link)
+      // SAFETY: a link is an entry's address, which lives until a grace period after it is taken out.
+      let entry = unsafe Pointer<TableEntry>(nonzeroAddress: link)
       if !unlinking { entry.addReference() }
       entries.append(entry)
       link = entry.next

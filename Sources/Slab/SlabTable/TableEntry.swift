@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands in front of an entry's key and value: the words that readers may look at without a
 // reference. The entry may be another one by then, or free, but never anything else than an entry
 // of this table: its cache is type-safe.
@@ -6,12 +7,12 @@
 //   count    references: one of the table's while the entry is linked, and those of `Entry` owners;
 //            0 for an object that is free, or on its way to it, or not linked yet
 //   hash     of the key
-//   key      only for whoever has a reference
+//   key      only for holders of a reference
 //   value    likewise
 //
 // Invariants: the constructor makes the count 0, and it is 0 again whenever the object is freed. It
 // leaves 0 only in `link`, when everything else is written, and readers do not raise it from 0; so
-// key and value are initialised while it is above 0, and end with whoever takes it back to 0.
+// key and value are initialised while it is above 0, and are ended by the thread that takes it back to 0.
 
 public import SlabPlatform
 public import Synchronization
@@ -24,7 +25,7 @@ struct TableEntry: ~Copyable {
 
   /// Once per object, when its slab is made.
   static func construct(_ object: UnsafeMutableRawPointer) {
-    // SAFETY: the memory of an object, large enough and aligned, that nobody else knows yet.
+    // SAFETY: the memory of an object, large enough and aligned, that no other thread knows yet.
     unsafe object.bindMemory(to: TableEntry.self, capacity: 1)
       .initialize(to: TableEntry(next: Atomic(0), count: Atomic(0), hash: Atomic(0)))
   }
@@ -53,8 +54,8 @@ extension Pointer where Pointee == TableEntry {
     pointee.count.add(1, ordering: .relaxed)
   }
 
-  /// Gives a reference back. True for the last: key and value are the caller's to end, the object
-  /// his to free.
+  /// Gives a reference back. True for the last: key and value are the caller's to end, and so
+  /// is the object to free.
   @inlinable @inline(__always)
   func dropReference() -> Bool {
     // Releasing, and acquiring for the last: what all holders did comes before the entry's end.
@@ -114,7 +115,7 @@ enum EntryLayout<Key, Value: ~Copyable> {
   /// Key and value of an entry whose last reference is gone.
   @inlinable @inline(__always)
   static func deinitialize(_ entry: Pointer<TableEntry>) {
-    // SAFETY: both are initialised, and nobody can reach them any more.
+    // SAFETY: both are initialised, and cannot be reached any more.
     unsafe key(of: entry).deinitialize(count: 1)
     unsafe value(of: entry).deinitialize(count: 1)
   }

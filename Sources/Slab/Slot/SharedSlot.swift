@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 public import Synchronization
 
 /// What a cache of shared objects is made of: the value and, beside it, the count of its owners.
 ///
-///     let sessions = try SlabCache<Shared<Session>>(named: "session")
+///     let sessions = try SlabCache<SharedObject<Session>>(named: "session")
 ///     let session = try sessions.allocate(sharing: Session(user: 42), in: tenant)
 ///     let other = session.share()
 @frozen
-public struct Shared<Value: ~Copyable>: ~Copyable {
+public struct SharedObject<Value: ~Copyable>: ~Copyable {
   @usableFromInline let owners: Atomic<Int>
   @usableFromInline var value: Value
 
@@ -24,10 +25,10 @@ public struct Shared<Value: ~Copyable>: ~Copyable {
 /// The value cannot be changed while it is shared: what has to, brings its own lock or atomics.
 @frozen @safe
 public struct SharedSlot<Value: ~Copyable>: ~Copyable {
-  @usableFromInline let pointer: UnsafeMutablePointer<Shared<Value>>
+  @usableFromInline let pointer: UnsafeMutablePointer<SharedObject<Value>>
 
   @inlinable @inline(__always)
-  init(owning pointer: UnsafeMutablePointer<Shared<Value>>) { unsafe self.pointer = pointer }
+  init(owning pointer: UnsafeMutablePointer<SharedObject<Value>>) { unsafe self.pointer = pointer }
 
   @inlinable @inline(__always)
   deinit {
@@ -35,7 +36,7 @@ public struct SharedSlot<Value: ~Copyable>: ~Copyable {
     let left = unsafe pointer.pointee.owners.subtract(1, ordering: .acquiringAndReleasing)
       .newValue
     guard left == 0 else { return }
-    // SAFETY: nobody else owns the object. Of the two fields only the value needs an end; ending them
+    // SAFETY: no other slot owns the object. Of the two fields only the value needs an end; ending them
     // together would go through the type's metadata.
     unsafe withUnsafeMutablePointer(to: &pointer.pointee.value) {
       _ = unsafe $0.deinitialize(count: 1)
@@ -46,7 +47,7 @@ public struct SharedSlot<Value: ~Copyable>: ~Copyable {
   /// The object. O(1), no lock.
   @inlinable
   public var value: Value {
-    // SAFETY: the object is initialised, and nobody changes it while it is shared.
+    // SAFETY: the object is initialised, and it does not change while it is shared.
     @inline(__always) _read { yield unsafe pointer.pointee.value }
   }
 
@@ -61,7 +62,7 @@ public struct SharedSlot<Value: ~Copyable>: ~Copyable {
   /// Whether there is no other owner. O(1).
   @inlinable
   public var isUnique: Bool {
-    // Acquiring: pairs with the decrements of the others, who are done with it.
+    // Acquiring: pairs with the decrements of the other owners, which are done with it.
     unsafe pointer.pointee.owners.load(ordering: .acquiring) == 1
   }
 
@@ -73,7 +74,7 @@ public struct SharedSlot<Value: ~Copyable>: ~Copyable {
     _ body: (inout Value) throws(Failure) -> Result
   ) throws(Failure) -> Result? {
     guard isUnique else { return nil }
-    // SAFETY: nobody can become an owner but by `share` of this one, which is ours exclusively.
+    // SAFETY: a further owner can only come from `share` of this one, which is ours exclusively.
     return try unsafe body(&pointer.pointee.value)
   }
 }
@@ -88,24 +89,24 @@ extension SlabCache where Object: ~Copyable {
   ///
   /// - Parameters:
   ///   - value: what the object is to be; if the call throws it is gone.
-  ///   - group: who is charged.
+  ///   - group: the group that is charged.
   /// - Returns: the first owner.
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate<Value: ~Copyable>(
     sharing value: consuming Value, in group: MemoryGroup
-  ) throws(SlabError) -> SharedSlot<Value> where Object == Shared<Value> {
-    unsafe SharedSlot(owning: try allocate(Shared(value), in: group).leak())
+  ) throws(SlabError) -> SharedSlot<Value> where Object == SharedObject<Value> {
+    unsafe SharedSlot(owning: try allocate(SharedObject(value), in: group).leak())
   }
 
-  /// The same, charged to the group that is in effect here: see `MemoryGroup.with`.
+  /// The same, charged to the current group: see `MemoryGroup.withCurrent`.
   ///
   /// - Throws: `.limitReached`, `.groupOffline`, `.outOfMemory`, `.cacheDestroyed`.
   @inlinable @inline(__always)
   public func allocate<Value: ~Copyable>(
     sharing value: consuming Value
-  ) throws(SlabError) -> SharedSlot<Value> where Object == Shared<Value> {
-    unsafe SharedSlot(owning: try allocate(Shared(value)).leak())
+  ) throws(SlabError) -> SharedSlot<Value> where Object == SharedObject<Value> {
+    unsafe SharedSlot(owning: try allocate(SharedObject(value)).leak())
   }
 
   /// Allocates an object for several owners if there is memory for it within the limits, and makes it only
@@ -113,18 +114,18 @@ extension SlabCache where Object: ~Copyable {
   @inlinable @inline(__always)
   public func allocateSharedIfPossible<Value: ~Copyable, Failure: Error>(
     in group: MemoryGroup, _ make: () throws(Failure) -> Value
-  ) throws(Failure) -> SharedSlot<Value>? where Object == Shared<Value> {
-    let slot = try allocateIfPossible(in: group) { () throws(Failure) in Shared(try make()) }
+  ) throws(Failure) -> SharedSlot<Value>? where Object == SharedObject<Value> {
+    let slot = try allocateIfPossible(in: group) { () throws(Failure) in SharedObject(try make()) }
     guard let slot else { return nil }
     return unsafe SharedSlot(owning: slot.leak())
   }
 
-  /// The same, charged to the group that is in effect here.
+  /// The same, charged to the current group.
   @inlinable @inline(__always)
   public func allocateSharedIfPossible<Value: ~Copyable, Failure: Error>(
     _ make: () throws(Failure) -> Value
-  ) throws(Failure) -> SharedSlot<Value>? where Object == Shared<Value> {
-    let slot = try allocateIfPossible { () throws(Failure) in Shared(try make()) }
+  ) throws(Failure) -> SharedSlot<Value>? where Object == SharedObject<Value> {
+    let slot = try allocateIfPossible { () throws(Failure) in SharedObject(try make()) }
     guard let slot else { return nil }
     return unsafe SharedSlot(owning: slot.leak())
   }

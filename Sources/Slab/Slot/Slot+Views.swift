@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The object of a slot as a span, and as bytes where it is nothing else.
 
 extension Slot where Object: ~Copyable {
@@ -17,7 +18,7 @@ extension Slot where Object: ~Copyable {
   public var mutableSpan: MutableSpan<Object> {
     @_lifetime(&self)
     mutating get {
-      // SAFETY: as above; nobody else sees it while `self` is exclusive.
+      // SAFETY: as above; no other code sees it while `self` is exclusive.
       let span = unsafe MutableSpan(_unsafeStart: pointer, count: 1)
       return unsafe _overrideLifetime(span, mutating: &self)
     }

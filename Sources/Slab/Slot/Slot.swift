@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 public import SlabCore
 internal import SlabPlatform
 
@@ -10,10 +11,10 @@ internal import SlabPlatform
 /// For an object with several owners there is `SharedSlot`.
 @frozen @safe
 public struct Slot<Object: ~Copyable>: ~Copyable {
-  /// Of a live, initialised object that nobody else owns.
+  /// Of a live, initialised object that no other slot owns.
   @usableFromInline let pointer: UnsafeMutablePointer<Object>
 
-  /// For whoever initialises the object next, before anything else happens to the slot.
+  /// For a caller that initialises the object next, before anything else happens to the slot.
   @inlinable @inline(__always)
   init(uninitializedAt address: UInt) {
     // SAFETY: the address of an object, never 0, aligned for its type by its cache.
@@ -25,7 +26,7 @@ public struct Slot<Object: ~Copyable>: ~Copyable {
 
   @inlinable @inline(__always)
   deinit {
-    // SAFETY: the object is initialised and ours; nobody can reach it any more.
+    // SAFETY: the object is initialised and ours; it cannot be reached any more.
     unsafe pointer.deinitialize(count: 1)
     SharedHeap.free(UInt(bitPattern: unsafe pointer))
   }
@@ -41,7 +42,7 @@ public struct Slot<Object: ~Copyable>: ~Copyable {
   /// Moves the object out and frees its memory: a restartable sequence, or a short lock; never waits for an
   /// ending. The group is uncharged by the page, when slabs go back.
   @inlinable @inline(__always)
-  public consuming func take() -> Object {
+  public consuming func consume() -> Object {
     // SAFETY: the object is initialised; its memory is freed as uninitialised.
     let value = unsafe pointer.move()
     SharedHeap.free(UInt(bitPattern: unsafe pointer))
@@ -58,7 +59,7 @@ public struct Slot<Object: ~Copyable>: ~Copyable {
     return unsafe pointer
   }
 
-  /// Ends the object, and gives up its memory to the caller, who frees it.
+  /// Ends the object, and gives up its memory to the caller, which frees it.
   @inlinable @inline(__always)
   consuming func endObject() -> UInt {
     // SAFETY: the object is initialised and ours.
@@ -76,7 +77,7 @@ extension Slot: @unchecked Sendable where Object: Sendable & ~Copyable {
 extension SlabCache where Object: ~Copyable {
   /// Takes an object back that a slot of this cache has leaked. O(1).
   ///
-  /// - Precondition: the object is live and initialised, and nobody owns it. What is no object of this
+  /// - Precondition: the object is live and initialised, and no slot owns it. What is no object of this
   ///   cache ends the process.
   @unsafe
   public func adopt(_ object: UnsafeMutablePointer<Object>) -> Slot<Object> {

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // Allocating and freeing: what users call. The paths that are taken every time are inlined.
 
 public import SlabPlatform
 
 extension Allocator {
-  /// An object of a root cache, charged to a group, or to nobody with `nil`.
+  /// An object of a root cache, charged to a group, or to none with `nil`.
   @inlinable @inline(__always)
   package func allocate(
     from root: Pointer<RootCache>, in group: Pointer<Group>?
@@ -19,7 +20,7 @@ extension Allocator {
   ) throws(AllocatorError) -> UInt {
     let child = group.likelyChild(of: root)
     guard child.pointee.root == root else {
-      return try group.makeOrFindChild(of: root).allocate()
+      return try allocateSlow(from: root, in: group)
     }
     return try child.allocate()
   }
@@ -44,37 +45,17 @@ extension Allocator {
     in group: Pointer<Group>?
   ) throws(AllocatorError) {
     guard let group else { return try unsafe root.cache.allocate(bulk: objects) }
+    let isDone: Void? = try group.withSharedCache(of: root) { cache throws(AllocatorError) in
+      unsafe try group.allocate(bulk: objects, fromShared: cache)
+    }
+    guard isDone == nil else { return }
     try unsafe group.makeOrFindChild(of: root).allocate(bulk: objects)
   }
 
   /// Frees an object of any cache of this allocator.
   @inlinable @inline(__always)
   package func free(_ object: UInt) {
-    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
+    guard let cache = cache(of: object) else { reportForeignPointer() }
     cache.free(object)
-  }
-
-  /// Frees an object of a root cache or of one of its children.
-  @inlinable @inline(__always)
-  package func free(_ object: UInt, to root: Pointer<RootCache>) {
-    guard let cache = cache(of: object) else { Self.reportForeignPointer() }
-    guard cache.pointee.root == root else { Self.reportWrongCache() }
-    cache.free(object)
-  }
-
-  @usableFromInline @inline(never)
-  package static func reportForeignPointer() -> Never {
-    fatal("free: not an object of this allocator")
-  }
-
-  @usableFromInline @inline(never)
-  package static func reportWrongCache() -> Never {
-    fatal("free: object of another cache")
-  }
-
-  /// The cache that an address belongs to; `nil` if it is in no slab.
-  @inlinable @inline(__always)
-  package func cache(of object: UInt) -> Pointer<Cache>? {
-    state.pointee.pages.map.cache(at: object)
   }
 }

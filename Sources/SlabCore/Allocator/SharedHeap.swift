@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Freeing by the address alone, for owners that are one pointer wide. The objects of the process's
 // shared allocator are found as fast as by an allocator that knows its heap; those of others by a walk
 // over the allocators of the process.
@@ -19,9 +20,28 @@ package enum SharedHeap {
   /// The shared allocator; `nil` if there is none yet.
   @inlinable @inline(__always)
   package static var allocator: Allocator? {
-    Pointer<Group>(address: slab_shared_heap_root_group()).map {
-      Allocator(state: $0.pointee.allocator)
+    // SAFETY: the shared allocator and its root group are there for ever.
+    unsafe Pointer<Group>(address: slab_shared_heap_root_group()).map {
+      Allocator(seenAs: $0.pointee.allocator)
     }
+  }
+
+  /// The shared allocator, made now with these settings unless there is one already, and whether it was. Of
+  /// two threads that make one at the same time, one ends its own again. A few system calls the first time;
+  /// takes no lock that a fork could leave behind.
+  package static func makeAllocator(
+    _ configuration: AllocatorConfiguration = .init()
+  ) throws(AllocatorError) -> (allocator: Allocator, isNew: Bool) {
+    if let allocator { return (allocator, false) }
+    let made: Allocator
+    do throws(AllocatorError) { made = try Allocator(configuration: configuration) } catch {
+      // Two may not have room beside each other.
+      if let allocator { return (allocator, false) }
+      throw error
+    }
+    if made.becomeShared() { return (made, true) }
+    made.unmapEverything()
+    return (allocator!, false)
   }
 
   /// Frees an object of any allocator of the process. As `Allocator.free` for the shared one;
@@ -40,7 +60,7 @@ package enum SharedHeap {
 
   @usableFromInline @inline(never)
   package static func freeElsewhere(_ object: UInt) {
-    guard let cache = cacheElsewhere(of: object) else { Allocator.reportForeignPointer() }
+    guard let cache = cacheElsewhere(of: object) else { reportForeignPointer() }
     cache.free(object)
   }
 
@@ -51,25 +71,27 @@ package enum SharedHeap {
 }
 
 extension Allocator {
-  /// Makes this one the shared allocator of the process, for ever. Once.
-  package func becomeShared() {
-    let map = state.pointee.pages.map
-    slab_shared_heap_set(map.words.address, map.heapBase, map.limit, rootGroup.address)
+  /// Makes this one the shared allocator of the process, for ever. False if there is one.
+  fileprivate func becomeShared() -> Bool {
+    guard slab_shared_heap_claim(rootGroup.address) != 0 else { return false }
+    let map = pages.pointee.map
+    slab_shared_heap_set(map.words.address, map.heapBase, map.limit)
+    return true
   }
 
   /// The allocator that has a cache.
-  package init(of cache: Pointer<Cache>) { self.init(state: cache.pointee.allocator) }
+  package init(of cache: Pointer<Cache>) { self.init(seenAs: cache.pointee.allocator) }
 
   /// The allocator that has a group.
-  package init(of group: Pointer<Group>) { self.init(state: group.pointee.allocator) }
+  package init(of group: Pointer<Group>) { self.init(seenAs: group.pointee.allocator) }
 }
 
 extension SharedHeap {
   /// Frees an object of a root cache or of one of its children.
   @inlinable @inline(__always)
   package static func free(_ object: UInt, to root: Pointer<RootCache>) {
-    guard let cache = cache(of: object) else { Allocator.reportForeignPointer() }
-    guard cache.pointee.root == root else { Allocator.reportWrongCache() }
+    guard let cache = cache(of: object) else { reportForeignPointer() }
+    guard cache.pointee.root == root else { reportWrongCache() }
     cache.free(object)
   }
 
@@ -78,7 +100,7 @@ extension SharedHeap {
   package static func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
     var start = 0
     while start < objects.count {
-      guard let cache = unsafe cache(of: objects[start]) else { Allocator.reportForeignPointer() }
+      guard let cache = unsafe cache(of: objects[start]) else { reportForeignPointer() }
       var end = start + 1
       while end < objects.count, unsafe self.cache(of: objects[end]) == cache { end += 1 }
       unsafe cache.free(bulk: UnsafeMutableBufferPointer(rebasing: objects[start..<end]))

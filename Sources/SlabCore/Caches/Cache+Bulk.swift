@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many objects at once: one sequence for those in the sheaf, one turn of the lock for the rest.
 
 package import SlabPlatform
@@ -8,7 +9,7 @@ extension Pointer where Pointee == Cache {
     bulk objects: UnsafeMutableBufferPointer<UInt>
   ) throws(AllocatorError) {
     let count = objects.count
-    var have = unsafe pointee.allocator.pointee.region.popBatch(words, into: objects)
+    var have = unsafe pointee.allocator.region.pointee.popBatch(words, into: objects)
     // The rest of a sheaf on another CPU is not worth a loop.
     while have < count {
       do throws(AllocatorError) {
@@ -19,35 +20,40 @@ extension Pointer where Pointee == Cache {
         unsafe free(bulk: UnsafeMutableBufferPointer(rebasing: objects[..<have]))
         throw error
       }
-      pointee.lock.lock()
+      // What came into the sheaf with it.
+      let more = unsafe UnsafeMutableBufferPointer(rebasing: objects[have...])
+      have += unsafe pointee.allocator.region.pointee.popBatch(words, into: more)
+      let lock = pointee.lock.lock()
       let before = pointee.objectsInUse
-      while have < count, pointee.partialFirst != nil {
-        unsafe objects[have] = takeObject()
-        have += 1
-      }
-      countObjects(since: before)
-      pointee.lock.unlock()
+      let rest = unsafe UnsafeMutableBufferPointer(rebasing: objects[have...])
+      have += unsafe takeObjects(into: rest, under: lock)
+      countObjects(since: before, under: lock)
     }
   }
 
   /// Frees objects that are known to be all of this cache, which may be gone when this returns.
   package func free(bulk objects: UnsafeMutableBufferPointer<UInt>) {
     guard objects.count > 0 else { return }
+    guard pointee.kind != .gate else {
+      for index in 0..<objects.count { unsafe freeShared(objects[index]) }
+      return
+    }
     // All but the last may go to the sheaf in one sequence. The last is freed by itself: until
     // then it keeps the cache alive.
     let last = objects.count - 1
     let many = unsafe UnsafeMutableBufferPointer(rebasing: objects[..<last])
-    let put = unsafe pointee.allocator.pointee.region.pushBatch(words, many)
+    let put = unsafe pointee.allocator.region.pointee.pushBatch(words, many)
     if put < last {
       var chain = SlabChain()
-      pointee.lock.lock()
+      let lock = pointee.lock.lock()
       let before = pointee.objectsInUse
-      for index in put..<last { unsafe putObject(many[index], emptied: &chain) }
-      countObjects(since: before)
-      let isNews = isNewlyIdle()
-      pointee.lock.unlock()
+      let rest = unsafe UnsafeMutableBufferPointer(rebasing: many[put...])
+      unsafe putObjects(rest, emptied: &chain, under: lock)
+      countObjects(since: before, under: lock)
+      let isNews = isNewlyIdle(under: lock)
+      lock.unlock()
       release(chain)
-      if isNews { listGroup() }
+      if isNews { tellOwner() }
     }
     unsafe free(objects[last])
   }

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Poison (the kernel's SLAB_POISON): a free object of such a cache is filled with a pattern, which must still be
-// there when the object is handed out. Who uses an object after its end is found by what he writes,
-// and reads nothing that looks like an object.
+// there when the object is handed out. Code that uses an object after its end is found by
+// what it writes, and reads nothing that looks like an object.
 //
 // It costs other caches nothing: a poisoned cache never has a sheaf, so that all its objects go
 // through `takeObject` and `putObject`, under its lock.
@@ -14,24 +15,25 @@ private let endByte: UInt8 = 0xa5
 extension Pointer where Pointee == Cache {
   /// Fills a free object. O(object size).
   func poison(_ object: UInt) {
-    let bytes = Int(pointee.slotBytes)
-    // SAFETY: the object is free, and ours under the lock or before anybody knows its slab.
+    let bytes = Int(pointee.placeBytes)
+    // SAFETY: the object is free, and ours under the lock or before another thread knows its slab.
     let start = unsafe UnsafeMutableRawPointer(bitPattern: object)!
     unsafe start.initializeMemory(as: UInt8.self, repeating: freeByte, count: bytes - 1)
     unsafe start.storeBytes(of: endByte, toByteOffset: bytes - 1, as: UInt8.self)
   }
 
-  /// Under the lock, for a slab that leaves the cache: looks at its free objects as `checkPoison(of:)` does,
-  /// since nobody will be handed one of them. O(slab).
-  func checkPoison(ofFreeObjectsIn slab: Pointer<Slab>) {
-    for slot in 0..<Int(slab.pointee.objectCount) where slab.isFree(slot: slot) {
-      checkPoison(of: slab.pointee.address + UInt(slot) * UInt(pointee.slotBytes))
+  /// Looks at the free objects of a slab that leaves the cache as `checkPoison(of:)` does, since they will not be
+  /// handed out. O(slab).
+  func checkPoison(ofFreeObjectsIn slab: Pointer<Slab>, under lock: borrowing CacheLocked) {
+    for place in 0..<Int(slab.pointee.objectCount) where slab.isFree(place: place) {
+      checkPoison(
+        of: slab.pointee.address + UInt(place) * UInt(pointee.placeBytes), under: lock)
     }
   }
 
-  /// Under the lock: ends the process if a free object has been written to. O(object size).
-  func checkPoison(of object: UInt) {
-    let last = Int(pointee.slotBytes) - 1
+  /// Ends the process if a free object has been written to. O(object size).
+  func checkPoison(of object: UInt, under lock: borrowing CacheLocked) {
+    let last = Int(pointee.placeBytes) - 1
     // SAFETY: an object that has just been taken from its slab; `poison` has initialised it.
     let bytes = unsafe UnsafePointer<UInt8>(bitPattern: object)!
     var isIntact = unsafe bytes[last] == endByte

@@ -1,27 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
 // Merging (the kernel's `find_mergeable`): where the process asks for it, caches whose objects are alike share one
 // root. What a user of a cache holds is a *reference*. The first user of a root is counted in the
-// root; each one who comes later has an *alias*, a descriptor with his name.
+// root; each later one has an *alias*, a descriptor with its name.
 //
 // Invariants, under the registry lock:
 //   the root's name is that of its oldest user; so slabinfo has a line for each root, under that name
-//   no name is used twice, and the name of a user who is gone is free at once
-//   a root that nobody has destroyed has a user; the last one's destroy ends it, as if it had never
+//   no name is used twice, and the name of a user that is gone is free at once
+//   a root that is not destroyed has a user; the last one's destroy ends it, as if it had never
 //   been merged, and nothing is merged into it any more
 //
 // Without merging a root has no alias and pays for a pointer and a flag.
 
 package import SlabPlatform
 
-/// One user of a root more.
+/// One more user of a root.
 package struct CacheAlias: ~Copyable {
   /// In the ring of the root's aliases, which has no sentinel: the root knows the oldest. First: a
   /// node's address is its alias's.
   var node = ListNode()
   let root: Pointer<RootCache>
-  let name: CacheName
+  var userName: UserName
+
+  var name: CacheName { userName.name }
 }
 
-/// What a user of a cache holds: the root, and his alias if he is not the first. Copied freely;
+/// What a user of a cache holds: the root, and an alias unless it is the first user. Copied freely;
 /// valid until one of the copies is destroyed.
 package struct CacheReference: Sendable, Equatable {
   package let root: Pointer<RootCache>
@@ -34,21 +37,19 @@ package struct CacheReference: Sendable, Equatable {
 
   /// Whether others may use the root as well, now or later. O(1).
   package var isShareable: Bool { root.isShareable }
-
-  /// The name that this user gave.
-  package var name: CacheName { alias?.pointee.name ?? root.pointee.name }
 }
 
 extension Pointer where Pointee == CacheAlias {
-  fileprivate var node: Pointer<ListNode> { Pointer<ListNode>(address: address)! }
+  // SAFETY: the one is the first field of the other.
+  fileprivate var node: Pointer<ListNode> { unsafe Pointer<ListNode>(address: address)! }
 
-  fileprivate init(node: Pointer<ListNode>) { self.init(address: node.address)! }
+  // SAFETY: the one is the first field of the other.
+  fileprivate init(node: Pointer<ListNode>) { unsafe self.init(address: node.address)! }
 }
 
-/// All under the registry lock.
 extension Pointer where Pointee == RootCache {
-  /// O(aliases).
-  func hasUser(named name: CacheName) -> Bool {
+  /// For Linux 4.10's rules. O(aliases).
+  func hasUser(named name: CacheName, under registry: borrowing RegistryLocked) -> Bool {
     if pointee.name == name { return true }
     guard let oldest = pointee.oldestAlias else { return false }
     if oldest.pointee.name == name { return true }
@@ -61,19 +62,27 @@ extension Pointer where Pointee == RootCache {
   }
 
   /// Users that have an alias. O(aliases).
-  var aliasCount: Int {
-    guard let oldest = pointee.oldestAlias else { return 0 }
-    var count = 1
-    var node = oldest.node.successor(in: oldest.node)
-    while let current = node {
-      count += 1
-      node = current.successor(in: oldest.node)
-    }
+  func aliasCount(under registry: borrowing RegistryLocked) -> Int {
+    var count = 0
+    forEachAlias(under: registry) { _ in count += 1 }
     return count
   }
 
-  /// One user more, the newest. O(1).
-  func addUser(_ alias: Pointer<CacheAlias>) {
+  /// Visits the aliases, the oldest first.
+  func forEachAlias(
+    under registry: borrowing RegistryLocked, _ body: (Pointer<CacheAlias>) -> Void
+  ) {
+    guard let oldest = pointee.oldestAlias else { return }
+    body(oldest)
+    var node = oldest.node.successor(in: oldest.node)
+    while let current = node {
+      body(Pointer<CacheAlias>(node: current))
+      node = current.successor(in: oldest.node)
+    }
+  }
+
+  /// Adds the newest user. O(1).
+  func addUser(_ alias: Pointer<CacheAlias>, under registry: borrowing RegistryLocked) {
     guard let oldest = pointee.oldestAlias else {
       alias.node.makeEmptyList()
       pointee.oldestAlias = alias
@@ -82,9 +91,9 @@ extension Pointer where Pointee == RootCache {
     oldest.node.insertBefore(alias.node)
   }
 
-  /// Whether nobody uses the root besides him. O(1). A user who is gone already ends the process, as
-  /// far as it can be seen: his alias may be another one's by now.
-  func isLastUser(_ user: CacheReference) -> Bool {
+  /// Whether this is the root's only user. O(1). A user that has left already ends the process, as far as
+  /// that can be seen: its alias may be another user's by now.
+  func isLastUser(_ user: CacheReference, under registry: borrowing RegistryLocked) -> Bool {
     guard let alias = user.alias else {
       guard pointee.hasFirstUser else { fatal("destroy: a user of the cache who is gone already") }
       return pointee.oldestAlias == nil
@@ -95,9 +104,9 @@ extension Pointer where Pointee == RootCache {
     return !pointee.hasFirstUser && alias.node.successor(in: alias.node) == nil
   }
 
-  /// Takes out a user who is not the last. If he was the oldest, the next one gives the root his
-  /// name. O(1).
-  func removeUser(_ user: CacheReference) {
+  /// Takes out a user that is not the last, and whose name is out of the index. After the oldest one the root
+  /// has the name of the next. O(1).
+  func removeUser(_ user: CacheReference, under registry: borrowing RegistryLocked) {
     if let alias = user.alias {
       if alias == pointee.oldestAlias {
         pointee.oldestAlias = alias.node.successor(in: alias.node).map { .init(node: $0) }
@@ -107,7 +116,7 @@ extension Pointer where Pointee == RootCache {
       pointee.hasFirstUser = false
     }
     if !pointee.hasFirstUser, let oldest = pointee.oldestAlias {
-      pointee.name = oldest.pointee.name
+      pointee.userName.name = oldest.pointee.name
     }
   }
 }

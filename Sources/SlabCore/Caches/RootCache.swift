@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A root cache: what users create. It serves allocations that no group is charged for, and holds
 // what its children share: the name, the layout, the limits and the running sums.
 
@@ -13,11 +14,13 @@ package struct RootCache: ~Copyable {
   /// The common part; first, so that a root is a cache at the same address.
   var cache: Cache
 
-  // Under the registry lock. These two stand right behind the common part: their offsets lead back
+  // Under the registry lock. These three stand right behind the common part: their offsets lead back
   // from a node to its root.
   var rootNode = ListNode()
   /// Sentinel of the children, active or not.
   var children = ListNode()
+  /// Linked while another user may join: see MergeableRoots.swift.
+  var mergeNode = ListNode()
   var childCount = 0
   var oldestAlias: Pointer<CacheAlias>? = nil
   /// The next root on the destroy batch.
@@ -26,14 +29,14 @@ package struct RootCache: ~Copyable {
   /// 8 * the index, which is dense and reused: groups find their child by it.
   @usableFromInline let tableOffset: UInt
   let geometry: SlabGeometry
-  /// Users who have begun to end it as its last ones, and whose objects are being counted: nobody joins
-  /// meanwhile. Under the registry lock; here to fill a word.
+  /// Users that have begun to end it as its last ones, and whose objects are being counted: no user joins meanwhile.
+  /// Under the registry lock; here to fill a word.
   var usersEnding: UInt32 = 0
   /// As requested, in bytes: the most that a user did.
   let largestObject: Atomic<Int>
   let constructor: Constructor?
-  /// Who may read the root though it is on no list any more: children that are being built, and users
-  /// who have asked for it (`hold`). Raised without a lock, lowered under the registry lock.
+  /// What may read the root though it is on no list any more: children that are being built, and users that have
+  /// asked for it (`hold`). Raised without a lock, lowered under the registry lock.
   let holds = Atomic<UInt32>(0)
   /// Set by destroy: no child is born any more, and the name is free. Under the registry lock, as the
   /// next; here to fill a word.
@@ -41,18 +44,21 @@ package struct RootCache: ~Copyable {
   /// Whether the first user has not left it; the others have aliases.
   var hasFirstUser = true
   /// What its user chose.
-  let options: CacheOptions
-  /// Whose it is.
+  let options: SlabCacheOptions
+  /// Its maker.
   let kind: RootKind
   /// Empty slabs that each cache of this root keeps.
   package let minPartial: Atomic<Int>
   /// Most objects that a sheaf may hold; 0 for no sheaves.
   package let sheafCapacity: Atomic<Int>
+  /// The cache of the objects that groups share; 0 until a shared group first uses the root. Stored under the registry
+  /// lock.
+  let sharedCache = Atomic<UInt>(0)
   /// Sums over the root and its children, kept as they change: see `Sum`. A block of the per-CPU
   /// region.
   let sums: UInt
-  /// 1...63 bytes of UTF-8: what the oldest user named it. Under the registry lock, but for himself.
-  package var name: CacheName
+  /// What the oldest user named it.
+  var userName: UserName
 
   /// Caches of the core itself: never charged, never destroyed.
   var isInternal: Bool { kind == .core }
@@ -62,11 +68,15 @@ package struct RootCache: ~Copyable {
 
   var index: Int { Int(tableOffset) / 8 }
 
-  /// Relaxed: a user's own size is in it since before he had his reference.
+  /// 1...63 bytes of UTF-8. Under the registry lock, but for the oldest user.
+  package var name: CacheName { userName.name }
+
+  /// Relaxed: a user's own size is in it since before that user had a reference.
   var objectSize: Int { largestObject.load(ordering: .relaxed) }
 
   static var rootNodeOffset: UInt { UInt(MemoryLayout<Cache>.size) }
   static var childrenOffset: UInt { rootNodeOffset + UInt(MemoryLayout<ListNode>.size) }
+  static var mergeNodeOffset: UInt { childrenOffset + UInt(MemoryLayout<ListNode>.size) }
 
   /// Indices of the running sums.
   enum Sum {
@@ -78,7 +88,7 @@ package struct RootCache: ~Copyable {
   }
 }
 
-/// Who has made a root.
+/// The maker of a root.
 enum RootKind: UInt8 {
   case user
   /// For variable-size storage: see SizeClasses.swift. Charged, never destroyed.
@@ -145,29 +155,42 @@ package struct CacheName: Sendable {
 }
 
 extension Pointer where Pointee == RootCache {
+  // SAFETY: the one is the first field of the other.
   @inlinable @inline(__always)
-  package var cache: Pointer<Cache> { Pointer<Cache>(address: address)! }
+  package var cache: Pointer<Cache> { unsafe Pointer<Cache>(address: address)! }
 
   var rootNode: Pointer<ListNode> {
-    Pointer<ListNode>(address: address + RootCache.rootNodeOffset)!
+    // SAFETY: the node is this field of the descriptor, at the offset that is checked at the start.
+    unsafe Pointer<ListNode>(address: address + RootCache.rootNodeOffset)!
   }
   var children: Pointer<ListNode> {
-    Pointer<ListNode>(address: address + RootCache.childrenOffset)!
+    // SAFETY: the node is this field of the descriptor, at the offset that is checked at the start.
+    unsafe Pointer<ListNode>(address: address + RootCache.childrenOffset)!
+  }
+
+  var mergeNode: Pointer<ListNode> {
+    // SAFETY: the node is this field of the descriptor, at the offset that is checked at the start.
+    unsafe Pointer<ListNode>(address: address + RootCache.mergeNodeOffset)!
   }
 
   /// The root that this node stands in.
   init(rootNode: Pointer<ListNode>) {
-    self.init(address: rootNode.address - RootCache.rootNodeOffset)!
+    // SAFETY: the node is this field of the descriptor, at the offset that is checked at the start.
+    unsafe self.init(address: rootNode.address - RootCache.rootNodeOffset)!
+  }
+  init(mergeNode: Pointer<ListNode>) {
+    // SAFETY: the node is this field of the descriptor, at the offset that is checked at the start.
+    unsafe self.init(address: mergeNode.address - RootCache.mergeNodeOffset)!
   }
 
   /// Adds to one of the running sums. A restartable sequence; no atomic operation.
   func add(_ delta: Int, to sum: Int) {
-    pointee.cache.allocator.pointee.region.add(delta, toCounter: sum, of: pointee.sums)
+    pointee.cache.allocator.region.pointee.add(delta, toCounter: sum, of: pointee.sums)
   }
 
-  /// A running sum. Exact when nobody changes it. O(CPUs).
+  /// A running sum. Exact while no thread changes it. O(CPUs).
   func sum(_ sum: Int) -> Int {
-    pointee.cache.allocator.pointee.region.sum(ofCounter: sum, of: pointee.sums)
+    pointee.cache.allocator.region.pointee.sum(ofCounter: sum, of: pointee.sums)
   }
 }
 
@@ -180,9 +203,4 @@ extension Pointer where Pointee == RootCache {
   package var objectSize: Int { pointee.objectSize }
   package var minPartial: Int { pointee.minPartial.load(ordering: .relaxed) }
   package var sheafCapacity: Int { pointee.sheafCapacity.load(ordering: .relaxed) }
-}
-
-extension Pointer where Pointee == Group {
-  /// The group above; `nil` for the root group.
-  package var parent: Pointer<Group>? { pointee.parent }
 }

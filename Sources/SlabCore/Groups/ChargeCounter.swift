@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is charged to a group and below it, and whether anything may be. Both are one word: a thread that
 // has seen the group online and charges late finds out by the very exchange that would have charged. So an
-// empty group that has ended is empty for good, and whoever was told so was told the truth.
+// empty group that has ended is empty for good, and a watcher that was told so was told the truth.
 
 internal import SlabPlatform
 internal import Synchronization
 
 package struct ChargeCounter: ~Copyable {
-  /// Bytes, of which there are whole pages, and in the lowest bit whether the group has ended.
+  /// Bytes, an even number, and in the lowest bit whether the group has ended.
   private let word = Atomic<Int>(0)
 
   private static var closed: Int { 1 }
@@ -26,15 +27,18 @@ package struct ChargeCounter: ~Copyable {
 
   var isClosed: Bool { word.load(ordering: .sequentiallyConsistent) & Self.closed != 0 }
 
-  /// From now on nothing is charged. Under the registry lock, when the group goes offline. Sequentially
-  /// consistent, as `subtract`: of the two the later one tells the watchers of an empty group.
-  borrowing func close() { word.bitwiseOr(Self.closed, ordering: .sequentiallyConsistent) }
+  /// From now on nothing is charged: the group goes offline. Sequentially consistent, as `subtract`: of the two the
+  /// later one tells the watchers of an empty group.
+  borrowing func close(under registry: borrowing RegistryLocked) {
+    word.bitwiseOr(Self.closed, ordering: .sequentiallyConsistent)
+  }
 
-  /// Adds bytes unless the group has ended or more than `max` would be charged. The new value.
-  borrowing func add(_ bytes: Int, atMost max: borrowing Atomic<Int>) -> Int? {
+  /// Adds bytes unless the group has ended or more than a limit would be charged. The new value.
+  @inline(__always)
+  borrowing func add(_ bytes: Int, atMost limit: @autoclosure () -> Int) -> Int? {
     var current = word.load(ordering: .relaxed)
     while true {
-      guard current & Self.closed == 0, bytes <= max.load(ordering: .relaxed) - current else {
+      guard current & Self.closed == 0, bytes <= limit() - current else {
         return nil
       }
       pausePoint(.beforeAddingCharge)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The memory of a group's slabs. Slabs of a page and more come from the page allocator; smaller
 // ones share pages that belong to the group alone, so that tenants never share a page, and a
 // tenant with three sizes needs one page and not three.
@@ -11,56 +12,67 @@
 internal import SlabPlatform
 
 extension Pointer where Pointee == Group {
-  /// A run of 2^order units charged to this group.
-  func allocateRun(order: Int) throws(AllocatorError) -> Run {
+  /// A run of a shape charged to this group. What a block that grows gets is all that it needs, charged by what it
+  /// has not had.
+  func allocateRun(
+    _ shape: RunShape, isOver: Bool = false
+  ) throws(AllocatorError) -> Run {
     let pages = allocator.pages
-    if order < UnitMap.pageOrder {
-      pages.pointee.lock.lock()
-      let units = takeUnits(order: order)
-      pages.pointee.lock.unlock()
-      if let units { return units }
+    if shape.isBelowPage {
+      let lock = pages.pointee.lock.lock()
+      let order = shape.units.trailingZeroBitCount
+      if let units = takeUnits(order: order, under: lock) { return units }
     }
-    let runOrder = max(order, UnitMap.pageOrder)
-    let bytes = UnitMap.unitBytes << runOrder
     pausePoint(.beforeCharging)
-    if let refusing = charge(bytes: bytes) {
+    if let refusing = charge(bytes: shape.chargedBytes, isOver ? .over : .ordinary) {
       throw refusing.pointee.current.isClosed ? .groupOffline : .groupLimit(refusing)
     }
-    pages.pointee.lock.lock()
-    defer { pages.pointee.lock.unlock() }
-    guard var run = pages.pointee.allocate(order: runOrder, for: pointee.tenant) else {
-      uncharge(bytes: bytes)
+    guard shape.takesPages else { return Run(chargedUnits: shape.units) }
+    guard let run = pages.allocating({ takePages(shape, under: $0) }) else {
+      uncharge(bytes: shape.chargedBytes)
       throw .outOfMemory
-    }
-    // The rest of a page stays the group's: the upper half as one run of two, then one of one.
-    while run.order > order {
-      run.order -= 1
-      pushUnits(
-        Run(unit: run.unit + 1 << run.order, order: run.order, isForeign: run.isForeign))
     }
     return run
   }
 
-  private var allocator: Pointer<AllocatorState> { pointee.allocator }
+  private func takePages(_ shape: RunShape, under lock: borrowing PagesLocked) -> Run? {
+    let pages = allocator.pages
+    guard shape.isBelowPage else {
+      return pages.pointee.allocate(shape, for: pointee.tenant, under: lock)
+    }
+    guard
+      var run = pages.pointee.allocate(
+        order: UnitMap.pageOrder, for: pointee.tenant, under: lock)
+    else { return nil }
+    // The rest of a page stays the group's: the upper half as one run of two, then one of one.
+    while run.units > shape.units {
+      run.units /= 2
+      pushUnits(
+        Run(unit: run.end, units: run.units, isForeign: run.isForeign), under: lock)
+    }
+    return run
+  }
 
-  /// Under the page lock: units from the group's own pages.
-  private func takeUnits(order: Int) -> Run? {
-    if let units = popUnits(order: order) { return units }
-    guard order == 0, var units = popUnits(order: 1) else { return nil }
-    units.order = 0
-    pushUnits(Run(unit: units.unit + 1, order: 0, isForeign: units.isForeign))
+  private var allocator: Pointer<GroupsState> { pointee.allocator }
+
+  /// Units from the group's own pages.
+  private func takeUnits(order: Int, under lock: borrowing PagesLocked) -> Run? {
+    if let units = popUnits(order: order, under: lock) { return units }
+    guard order == 0, var units = popUnits(order: 1, under: lock) else { return nil }
+    units.units = 1
+    pushUnits(Run(unit: units.end, order: 0, isForeign: units.isForeign), under: lock)
     return units
   }
 
   /// Of a free unit the bit that says "dirty" of a page says "foreign": no unit is clean.
-  private func pushUnits(_ units: Run) {
-    allocator.pointee.pages.map.pushFree(
+  private func pushUnits(_ units: Run, under lock: borrowing PagesLocked) {
+    allocator.pages.pointee.map.pushFree(
       unit: units.unit, order: units.order, dirty: units.isForeign,
       head: &pointee.freeUnits[units.order])
   }
 
-  private func popUnits(order: Int) -> Run? {
-    let map = allocator.pointee.pages.map
+  private func popUnits(order: Int, under lock: borrowing PagesLocked) -> Run? {
+    let map = allocator.pages.pointee.map
     let head = pointee.freeUnits[order]
     guard head != UnitMap.none else { return nil }
     let isForeign = UnitMap.isDirty(map.words[Int(head)]) || pointee.hasInheritedUnits
@@ -70,9 +82,9 @@ extension Pointer where Pointee == Group {
 }
 
 extension Pointer where Pointee == Cache {
-  /// Under the page lock, of a child that has a slab: the group that its memory is charged to. The
-  /// lock keeps that group from being released, and its charges from moving on.
-  private var charged: Pointer<Group> {
+  /// Of a child that has a slab: the group that its memory is charged to. The page lock keeps that group from being
+  /// released, and its charges from moving on.
+  private func charged(under lock: borrowing PagesLocked) -> Pointer<Group> {
     let group = pointee.group!
     pausePoint(.beforeUncharging)
     return group.state.hasHandedOver ? group.pointee.parent! : group
@@ -81,43 +93,43 @@ extension Pointer where Pointee == Cache {
   /// Takes a child's runs back and their charge, as far as pages became free: from the group that the
   /// charge is with now. Uncharging under the page lock costs others O(depth) additions; afterwards
   /// the group may be gone. O(runs + depth).
-  func freeChargedRuns(_ runs: InlineArray<16, Run>, count: Int) {
+  func freeChargedRuns(_ runs: UnsafePointer<Run>, count: Int) {
     let pages = pointee.allocator.pages
-    pages.pointee.lock.lock()
-    defer { pages.pointee.lock.unlock() }
-    let group = charged
+    let lock = pages.pointee.lock.lock()
+    let group = charged(under: lock)
     var bytes = 0
     for index in 0..<count {
-      var run = runs[index]
+      var run = unsafe runs[index]
       // What an inherited cache leaves is not the heir's.
       if pointee.isInherited || group != pointee.group { run.isForeign = true }
-      bytes += group.takeBack(run)
+      bytes += group.takeBack(run, under: lock)
     }
     if bytes > 0 { group.uncharge(bytes: bytes) }
   }
 }
 
 extension Pointer where Pointee == Group {
-  /// Under the page lock: a run of a slab of the group. Returns the bytes of pages that became free.
-  fileprivate func takeBack(_ run: Run) -> Int {
+  /// Takes a run of a slab of the group back. Returns the bytes of pages that became free.
+  fileprivate func takeBack(_ run: Run, under lock: borrowing PagesLocked) -> Int {
+    guard run.hasPages else { return run.bytes }
     let pages = allocator.pages
     let map = pages.pointee.map
     var run = run
-    if run.order < UnitMap.pageOrder, pointee.hasInheritedUnits { run.isForeign = true }
-    while run.order < UnitMap.pageOrder {
+    if run.units < UnitMap.unitsOfPage, pointee.hasInheritedUnits { run.isForeign = true }
+    while run.units < UnitMap.unitsOfPage {
       let buddy = run.unit ^ 1 << run.order
       let word = map.neighbour(buddy)
       guard UnitMap.isFree(word), UnitMap.order(word) == run.order else { break }
       map.removeFree(unit: buddy, head: &pointee.freeUnits[run.order])
       if UnitMap.isDirty(word) { run.isForeign = true }
       run.unit = min(run.unit, buddy)
-      run.order += 1
+      run.units *= 2
     }
-    guard run.order >= UnitMap.pageOrder else {
-      pushUnits(run)
+    guard run.units >= UnitMap.unitsOfPage else {
+      pushUnits(run, under: lock)
       return 0
     }
-    pages.pointee.free(run, of: pointee.tenant)
+    pages.pointee.free(run, of: pointee.tenant, under: lock)
     return run.bytes
   }
 }

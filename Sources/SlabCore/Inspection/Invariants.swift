@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One function per structure that says whether it is whole.
 // For tests: nothing may work in the allocator while they run.
 
@@ -8,56 +9,65 @@ extension Allocator {
   /// Checks every invariant of every structure; `nil`, or what is wrong. O(everything). No callback
   /// may be queued: the slabs of type-safe caches are charged until theirs has run.
   package func brokenInvariant() -> StaticString? {
-    if let problem = state.pages.brokenInvariant() { return problem }
-    state.pointee.registry.lock.lock()
-    defer { state.pointee.registry.lock.unlock() }
+    if let problem = pages.brokenInvariant() { return problem }
+    let registry = lockRegistry()
     var problem: StaticString?
     var roots = 0
     var children = 0
-    state.forEachCache { cache in
-      if let broken = cache.brokenInvariant() { problem = problem ?? broken }
+    var reserved = 0
+    forEachCache(under: registry) { cache in
+      let lock = cache.pointee.lock.lock()
+      reserved += cache.reservedBytes(under: lock)
+      if let broken = cache.brokenInvariant(under: lock) { problem = problem ?? broken }
       if cache.isRoot { roots += 1 } else { children += 1 }
     }
     if let problem { return problem }
-    let registry = Pointer<Registry>(of: &state.pointee.registry)
-    if roots != registry.pointee.rootCount { return "registry: roots do not add up" }
-    if children != registry.pointee.childCachesCreated - registry.pointee.childCachesShutDown {
+    if reserved != pages.pointee.reservedBytes { return "pages: reserved runs" }
+    if roots != cachesState.pointee.rootCount { return "registry: roots do not add up" }
+    let onLists =
+      counters.pointee.childCachesCreated.value - counters.pointee.childCachesShutDown.value
+    if children != onLists {
       return "registry: children do not add up"
     }
-    if let broken = brokenRoot() { return broken }
-    var pages = 0
+    if let broken = brokenRoot(under: registry) { return broken }
+    var bytes = 0
     var groups = 0
     var unlisted = 0
     if let broken = rootGroup.brokenInvariant(
-      pages: &pages, groups: &groups, unlisted: &unlisted)
+      bytes: &bytes, groups: &groups, unlisted: &unlisted, under: registry)
     {
       return broken
     }
-    if unlisted != registry.pointee.childCachesAwaitingBarrier {
+    if unlisted != counters.pointee.childCachesAwaitingBarrier.value {
       return "registry: caches that await a barrier do not add up"
     }
-    if groups - 1 != registry.pointee.groupsCreated - registry.pointee.groupsReleased {
+    let live = counters.pointee.groupsCreated.value - counters.pointee.groupsReleased.value
+    if groups - 1 != live {
       return "registry: groups do not add up"
     }
-    if state.pointee.registry.groupNames.countEntries() == nil {
+    if groupsState.pointee.tables.names.countEntries(where: { $0.isOnline }) == nil {
       return "groups: the index of names does not add up"
     }
-    if pages * PageAllocator.pageBytes != rootGroup.pointee.current.load(ordering: .relaxed) {
-      return "groups: charged pages are not the pages of their slabs"
+    if bytes != rootGroup.pointee.current.load(ordering: .relaxed) {
+      return "groups: charged bytes are not the pages of their slabs, and what payers are charged"
     }
-    return nil
+    return brokenShared(under: registry)
   }
 
   /// Every root: on its list, its children linked, and its sums those of its caches.
-  private func brokenRoot() -> StaticString? {
+  private func brokenRoot(under registry: borrowing RegistryLocked) -> StaticString? {
+    var users = 0
     var aliases = 0
-    let roots = state.rootsList
+    let roots = rootsList
     var node = roots.successor(in: roots)
     while let current = node {
       node = current.successor(in: roots)
       let root = Pointer<RootCache>(rootNode: current)
+      let isOpen = !root.pointee.isDestroying && root.pointee.usersEnding == 0
+      if root.isOpenToUsers != (root.isShareable && isOpen) { return "root: open to users" }
       if !root.pointee.isDestroying {
-        aliases += root.aliasCount
+        aliases += root.aliasCount(under: registry)
+        if root.pointee.kind == .user, root.pointee.hasFirstUser { users += 1 }
         if !root.pointee.hasFirstUser {
           guard let oldest = root.pointee.oldestAlias else { return "root: nobody's" }
           guard oldest.pointee.name == root.pointee.name else {
@@ -84,9 +94,11 @@ extension Allocator {
       if total != root.sum(RootCache.Sum.objectsTotal) { return "root: objects" }
       if units != root.sum(RootCache.Sum.units) { return "root: units" }
     }
-    let registry = Pointer<Registry>(of: &state.pointee.registry)
-    if aliases != registry.pointee.aliasesCreated - registry.pointee.aliasesDropped {
+    if aliases != counters.pointee.aliasesCreated.value - counters.pointee.aliasesDropped.value {
       return "registry: aliases do not add up"
+    }
+    if cachesState.pointee.tables.names.countEntries(where: { _ in true }) != users + aliases {
+      return "registry: the index of names does not add up"
     }
     return nil
   }
@@ -94,7 +106,7 @@ extension Allocator {
 
 extension Pointer where Pointee == Cache {
   /// Of a child: each slab is on one of its lists.
-  private func brokenFullList() -> StaticString? {
+  private func brokenFullList(under lock: borrowing CacheLocked) -> StaticString? {
     var count: UInt32 = 0
     var slab = pointee.partialFirst
     while let current = slab {
@@ -104,7 +116,7 @@ extension Pointer where Pointee == Cache {
     var previous: Pointer<Slab>?
     slab = pointee.fullFirst
     while let current = slab {
-      if current.pointee.cache != self { return "cache: a foreign full slab" }
+      if current.pointee.owner != address { return "cache: a foreign full slab" }
       if current.pointee.previous != previous { return "cache: a broken list of full slabs" }
       if current.hasFreeObjects { return "cache: a slab among the full ones that is not" }
       count += 1
@@ -115,49 +127,57 @@ extension Pointer where Pointee == Cache {
   }
 
   /// The partial list, the counters, and the limits of the states.
-  fileprivate func brokenInvariant() -> StaticString? {
+  fileprivate func brokenInvariant(under lock: borrowing CacheLocked) -> StaticString? {
     var empty = 0
+    var partial = 0
     var previous: Pointer<Slab>?
     var slab = pointee.partialFirst
     while let current = slab {
-      if current.pointee.cache != self { return "cache: a foreign slab" }
+      if current.pointee.owner != address { return "cache: a foreign slab" }
       if current.pointee.previous != previous { return "cache: a broken list" }
       if !current.hasFreeObjects { return "cache: a full slab on the list" }
-      if current.countedFreeObjects
-        != Int(current.pointee.objectCount) - Int(current.pointee.inUse)
-      {
-        return "slab: bits do not add up"
-      }
+      if !current.areCountsWhole { return "slab: bits do not add up" }
+      partial += 1
       if current.pointee.inUse == 0 { empty += 1 }
       previous = current
       slab = current.pointee.next
     }
     if pointee.partialLast != previous { return "cache: a broken end of the list" }
-    if !isRoot, let broken = brokenFullList() { return broken }
+    if !isRoot, let broken = brokenFullList(under: lock) { return broken }
+    if partial != Int(pointee.partialCount) { return "cache: partial slabs do not add up" }
     if empty != Int(pointee.emptyCount) { return "cache: empty slabs do not add up" }
-    if pointee.objectsInUse > pointee.objectsTotal { return "cache: more objects than slots" }
+    if pointee.objectsInUse > pointee.objectsTotal { return "cache: more objects than places" }
     if (pointee.slabCount == 0) != (pointee.units == 0) { return "cache: slabs without memory" }
-    if objectsInSheaf > Int(pointee.objectsInUse) { return "cache: sheaf larger than its slabs" }
-    let mode = pointee.allocator.pointee.region.mode
+    if objectsInSheaf(under: lock) > Int(pointee.objectsInUse) {
+      return "cache: sheaf larger than its slabs"
+    }
+    let mode = pointee.allocator.region.pointee.mode
     switch state {
     case .active:
       if pointee.isInherited { return "cache: inherited and active" }
+      if hasLargeObjects, !sheaf(under: lock).isClosed,
+        Int(pointee.reservedRuns) <= pointee.allocator.region.pointee.stripeCount
+      {
+        return "cache: a sheaf of large objects that is not reserved"
+      }
       if !pointee.retiredSheaf.isClosed, !pointee.isResting {
         return "cache: a retired sheaf while nobody works"
       }
-      if let group = pointee.group, group.isOnline, hasIdle,
-        !group.pointee.hasIdle.load(ordering: .relaxed)
+      if let group = pointee.group, group.isOnline, hasIdle(under: lock),
+        !group.pointee.owner.hasIdle.load(ordering: .relaxed)
       {
         return "cache: idle memory that a reclaim does not find"
       }
     case .deactivating: return "cache: deactivating while nobody works"
     case .deactivated:
       if pointee.emptyCount != 0 { return "cache: deactivated with empty slabs" }
+      if pointee.barn != nil { return "cache: deactivated with a barn" }
+      if pointee.reservedRuns != 0 { return "cache: deactivated with a reservation" }
       if !pointee.words.load(mode: mode).isClosed { return "cache: deactivated, sheaf open" }
       if pointee.slabCount == 0 { return "cache: deactivated without slabs" }
     case .dying, .shutDown, .awaitingBarrier:
-      // Under the rules of 4.10 a child without slabs waits for its group's end.
-      let mayWait = pointee.allocator.isLinux410 && state == .dying
+      let rules = Pointer<EndingsState>(seenAs: pointee.allocator).rules
+      let mayWait = rules.pointee.childrenEndWithTheirGroup && state == .dying
       if !isRoot, !mayWait { return "cache: a child that has ended is on the lists" }
     }
     if let group = pointee.group, state == .active, group.isOnline,
@@ -170,13 +190,14 @@ extension Pointer where Pointee == Cache {
 }
 
 extension Pointer where Pointee == Group {
-  /// The tree below, its caches, and the charges: `pages` and `groups` count what was met, `unlisted`
+  /// The tree below, its caches, and the charges: `bytes` and `groups` count what was met, `unlisted`
   /// the caches that are on no list and not released.
-  fileprivate func brokenInvariant(
-    pages: inout Int, groups: inout Int, unlisted: inout Int
+  func brokenInvariant(
+    bytes: inout Int, groups: inout Int, unlisted: inout Int,
+    under registry: borrowing RegistryLocked
   ) -> StaticString? {
     groups += 1
-    if let broken = brokenReclaimableList { return broken }
+    if let broken = brokenReclaimableList(under: registry) { return broken }
     var own = 0
     var caches = 0
     var isAmongInherited = false
@@ -192,16 +213,16 @@ extension Pointer where Pointee == Group {
     }
     if caches > Int(pointee.cacheCount) { return "group: caches do not add up" }
     unlisted += Int(pointee.cacheCount) - caches
-    let map = pointee.allocator.pointee.pages.map
+    let map = pointee.allocator.pages.pointee.map
     for order in 0..<UnitMap.pageOrder {
       map.forEachFree(head: pointee.freeUnits[order]) { _, _ in own += 1 << order }
     }
     if own % (1 << UnitMap.pageOrder) != 0 { return "group: units that are no whole pages" }
-    let before = pages
-    pages += own >> UnitMap.pageOrder
+    let before = bytes
+    bytes += own * UnitMap.unitBytes + bytesOfPayer
     var children = 0
     var online = 0
-    var ending = isEnding ? 1 : 0
+    var ending = isEnding(under: registry) ? 1 : 0
     var onlineBelow = 0
     var dyingBelow = 0
     var child = childGroups.successor(in: childGroups)
@@ -210,7 +231,7 @@ extension Pointer where Pointee == Group {
       let group = Pointer<Group>(siblingNode: current)
       if group.pointee.parent != self { return "group: a foreign child group" }
       if let broken = group.brokenInvariant(
-        pages: &pages, groups: &groups, unlisted: &unlisted)
+        bytes: &bytes, groups: &groups, unlisted: &unlisted, under: registry)
       {
         return broken
       }
@@ -231,7 +252,7 @@ extension Pointer where Pointee == Group {
     if state == .reparenting || pointee.reparentingChildGroupCount > 0 {
       return "group: reparenting while nobody works"
     }
-    if state == .drained, pointee.endings == .reparent, children == 0,
+    if state == .settled, pointee.endings == .reparent, children == 0,
       pointee.handles.load(ordering: .relaxed) == 0
     {
       return "group: its caches alone hold it, and are not reparented"
@@ -239,7 +260,7 @@ extension Pointer where Pointee == Group {
     if online != Int(pointee.onlineChildGroupCount) { return "group: online child groups" }
     if children != Int(pointee.childGroupCount) { return "group: child groups do not add up" }
     let current = pointee.current.load(ordering: .relaxed)
-    if current != (pages - before) * PageAllocator.pageBytes { return "group: charge" }
+    if current != bytes - before { return "group: charge" }
     if pointee.peak.load(ordering: .relaxed) < current { return "group: peak below current" }
     return nil
   }

@@ -1,15 +1,16 @@
-// The page map: for each unit of the heap one word that says whose it is. It lies outside the heap,
+// SPDX-License-Identifier: Apache-2.0
+// The page map: for each unit of the heap one word that says what owns it. It lies outside the heap,
 // so that nothing that an object's owner overwrites can reach it.
 //
 // A *unit* is 1 KiB, a quarter of an OS page: small slabs of a group share pages at this grain. The
 // word of a unit is one of
 //
-//   0                                              nobody's, or inside a slab of one large object or a
-//                                                  free run
+//   0                                              no owner, or inside a slab of one large object, a block
+//                                                  or a free run
 //   slab : 32 | 0 | cache : 31                     in a slab of that cache
 //   order : 4 | next : 28 | 1 | 0 : 2 | dirty : 1 | previous : 28
 //                                                  first of a free run of 2^order units
-//   tenant : 32 | 0 : 32                           second of a dirty run of pages: who had all of it
+//   tenant : 32 | 0 : 32                           second of a dirty run of pages: its last tenant
 //
 // where `cache` and `slab` are descriptors' offsets from the heap's base in granules of 64 bytes
 // (hence the limit of 128 GiB), and `next`, `previous` are units. So an address leads to its cache
@@ -58,16 +59,17 @@ package struct UnitMap {
 
   // MARK: - Units of slabs
 
-  /// The cache that an address belongs to; `nil` if it is in no slab. Every free's look.
+  /// The address of the descriptor of the cache that an address belongs to; `nil` if it is in no slab.
+  /// Every free's look.
   @inlinable @inline(__always)
-  package func cache(at address: UInt) -> Pointer<Cache>? {
+  package func owner(at address: UInt) -> UInt? {
     // Below the heap the difference wraps to a large number.
     let unit = (address &- heapBase) >> 10
     guard unit < limit else { return nil }
     let granule = words.lowerHalf(Int(truncatingIfNeeded: unit))
     guard granule > 0 else { return nil }
     // Inside the heap, since a slab's maker has written it: no overflow.
-    return Pointer(nonzeroAddress: heapBase &+ UInt(bitPattern: granule) << Self.granuleShift)
+    return heapBase &+ UInt(bitPattern: granule) << Self.granuleShift
   }
 
   /// The word of the unit that an address lies in; 0 outside the heap.
@@ -81,37 +83,38 @@ package struct UnitMap {
   /// Whether a word belongs to a unit of a slab.
   static func isSlab(_ word: UInt64) -> Bool { Int32(truncatingIfNeeded: word) > 0 }
 
-  /// The cache of a word that belongs to a slab.
-  func cache(of word: UInt64) -> Pointer<Cache> {
-    let granule = UInt(UInt32(truncatingIfNeeded: word))
-    return Pointer(nonzeroAddress: heapBase &+ granule << Self.granuleShift)
+  /// The address of the descriptor of the cache of a word that belongs to a slab.
+  func owner(of word: UInt64) -> UInt {
+    heapBase &+ UInt(UInt32(truncatingIfNeeded: word)) << Self.granuleShift
   }
 
+  /// The address of the descriptor of the slab of such a word.
   @inline(__always)
-  func slab(of word: UInt64) -> Pointer<Slab> {
-    Pointer(nonzeroAddress: heapBase &+ UInt(word >> 32) << Self.granuleShift)
-  }
+  func slabAddress(of word: UInt64) -> UInt { heapBase &+ UInt(word >> 32) << Self.granuleShift }
 
   /// Marks units as a slab's.
-  func setSlab(_ slab: Pointer<Slab>, of cache: Pointer<Cache>, unit: Int, count: Int) {
+  func setSlab(at slab: UInt, ofCacheAt cache: UInt, unit: Int, count: Int) {
     let word =
-      UInt64((slab.address - heapBase) >> Self.granuleShift) << 32
-      | UInt64((cache.address - heapBase) >> Self.granuleShift)
-    for index in unit..<unit + count { setNeighbour(index, to: word) }
+      UInt64((slab - heapBase) >> Self.granuleShift) << 32
+      | UInt64((cache - heapBase) >> Self.granuleShift)
+    setNeighbours(unit: unit, count: count, to: word)
   }
 
-  /// Marks units as nobody's.
-  func clear(unit: Int, count: Int) {
-    for index in unit..<unit + count { setNeighbour(index, to: 0) }
-  }
+  /// Marks units as owned by no slab.
+  func clear(unit: Int, count: Int) { setNeighbours(unit: unit, count: count, to: 0) }
 
-  /// The word of a unit whose owner may be changing it: whoever frees a run looks, under the page
+  /// The word of a unit whose owner may be changing it: a thread that frees a run looks, under the page
   /// lock, whether the run beside it is free. Between 0 and a slab's word it reads either, and both
   /// say no.
   func neighbour(_ unit: Int) -> UInt64 { AtomicWord(at: words.address + UInt(unit) * 8).load() }
 
-  private func setNeighbour(_ unit: Int, to word: UInt64) {
-    AtomicWord(at: words.address + UInt(unit) * 8).store(word)
+  private func setNeighbours(unit: Int, count: Int, to word: UInt64) {
+    var address = words.address + UInt(unit) * 8
+    let end = address + UInt(count) * 8
+    while address < end {
+      AtomicWord(at: address).store(word)
+      address &+= 8
+    }
   }
 
   // MARK: - Free runs
@@ -133,12 +136,12 @@ package struct UnitMap {
     words[other] = words[other] & ~Self.previousMask | UInt64(unit)
   }
 
-  /// Who had all of a dirty run of pages; 0 for nobody in particular.
+  /// The tenant that had all of a dirty run of pages; `nobody` for none in particular.
   func tenant(ofFreeRun unit: Int) -> Tenant { Tenant(number: UInt32(words[unit + 1] >> 32)) }
 
-  /// Notes who had a run. To everybody else the word says "nobody's", as 0 does.
+  /// Notes which tenant had a run. To every other reader the word says "no owner", as 0 does.
   func setTenant(_ tenant: Tenant, ofFreeRun unit: Int) {
-    setNeighbour(unit + 1, to: UInt64(tenant.number) << 32)
+    setNeighbours(unit: unit + 1, count: 1, to: UInt64(tenant.number) << 32)
   }
 
   /// Puts a run at the head of a free list. O(1).
@@ -176,14 +179,6 @@ package struct UnitMap {
       setNext(other, of: Int(last))
     }
     other = Self.none
-  }
-
-  /// Takes the first run of a free list. O(1).
-  func popFree(head: inout UInt32) -> Int? {
-    guard head != Self.none else { return nil }
-    let unit = Int(head)
-    removeFree(unit: unit, head: &head)
-    return unit
   }
 
   /// Visits the runs of a free list; for checks. O(runs).

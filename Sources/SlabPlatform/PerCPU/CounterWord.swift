@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A word that says which per-CPU counter is in use. Adding by it reads the word and changes the
 // counter in one operation of the CPU layer, so that a fence ends all use of an older word.
 
@@ -10,13 +11,13 @@ package struct CounterWord: ~Copyable {
 
   package init() {}
 
-  /// The address of the counter's copy for slot 0.
+  /// The address of the counter's copy for stripe 0.
   package var first: UInt {
     // Acquiring: pairs with the store below.
     address.load(ordering: .acquiring)
   }
 
-  /// Changes the counter. Whoever adds to the new one sees what the caller did before.
+  /// Changes the counter. A thread that adds to the new one sees what the caller did before.
   package func change(to first: UInt) { address.store(first, ordering: .releasing) }
 }
 
@@ -38,8 +39,8 @@ package enum PerCPUCounter {
 }
 
 extension PerCPURegion {
-  /// Adds one to the running slot's copy of a word's counter; the counter's copy for slot 0. After a
-  /// fence nobody adds by an older word. Acquiring: who adds sees what was done before the change.
+  /// Adds one to the running stripe's copy of a word's counter; the counter's copy for stripe 0. After a
+  /// fence no thread adds by an older word. Acquiring: a thread that adds sees what was done before the change.
   package func increment(by word: Pointer<CounterWord>) -> UInt {
     switch mode {
     case .restartableSequences:
@@ -50,24 +51,24 @@ extension PerCPURegion {
       let shared = word.pointee.first
       AtomicWord(at: sharedAddress(shared)).addReleasing(1)
       return shared
-    case .lockedSlots:
-      let slot = runningSlot
-      slotLock(slot).pointee.lock()
-      defer { slotLock(slot).pointee.unlock() }
+    case .lockedStripes:
+      let stripe = runningStripe
+      stripeLock(stripe).pointee.lock()
+      defer { stripeLock(stripe).pointee.unlock() }
       let first = word.pointee.first
-      AtomicWord(at: address(first, onSlot: slot)).addReleasing(1)
+      AtomicWord(at: address(first, onStripe: stripe)).addReleasing(1)
       return first
     }
   }
 
-  /// Adds one to the running slot's copy of the counter whose copy for slot 0 is at `first`. Releasing:
-  /// who sees it in the sum sees what the caller did before.
+  /// Adds one to the running stripe's copy of the counter whose copy for stripe 0 is at `first`. Releasing:
+  /// a thread that sees it in the sum sees what the caller did before.
   package func increment(at first: UInt) {
     switch mode {
     case .restartableSequences:
       PerCPUCounter.increment(at: first)
-    case .lockedSlots:
-      AtomicWord(at: address(first, onSlot: runningSlot)).addReleasing(1)
+    case .lockedStripes:
+      AtomicWord(at: address(first, onStripe: runningStripe)).addReleasing(1)
     }
   }
 }

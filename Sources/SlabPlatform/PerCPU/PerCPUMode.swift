@@ -1,14 +1,27 @@
-// How the CPU layer runs on this machine, chosen once when an allocator is made.
+// SPDX-License-Identifier: Apache-2.0
+// How the CPU layer runs on this machine.
 
 internal import CSlabPlatform
+internal import Synchronization
 
-/// Which implementation of the per-CPU interface an allocator uses.
-@usableFromInline @frozen
-package enum PerCPUMode: UInt8, Sendable {
-  /// Restartable sequences on the running CPU's memory, closed by membarrier.
-  case restartableSequences
-  /// One lock per slot, the slot picked by thread: any kernel, any libc, any sanitizer.
-  case lockedSlots
+extension PerCPUMode {
+  /// Why an allocator runs in the fallback.
+  package enum FallbackReason: UInt8, Sendable {
+    /// `SLAB_PERCPU=fallback`.
+    case environment
+    /// The kernel or the C library has no restartable sequences, or a tunable turned them off.
+    case unregistered
+    /// The kernel has no membarrier for them, or a filter refuses it.
+    case fenceRefused
+    /// The kernel registers sequences and aborts none: Linux 6.19 and 7.0 for AArch64.
+    case notAborted
+    /// Whether it does could not be tried: no child could be made.
+    case untried
+    /// The kernel does not say how many CPUs there can be.
+    case unknownProcessors
+    /// A stripe for each CPU has no place in the limit on address space.
+    case addressSpace
+  }
 
   /// Why a mode cannot be had.
   package enum Failure: Error {
@@ -18,29 +31,60 @@ package enum PerCPUMode: UInt8, Sendable {
     case unknownEnvironmentValue
   }
 
-  /// The best mode of this process, or the one that `SLAB_PERCPU=rseq|fallback` forces.
-  package static func choose() throws(Failure) -> PerCPUMode {
-    switch SystemCall.environment("SLAB_PERCPU", equals: "fallback") {
-    case true?: return .lockedSlots
-    case false?:
-      guard SystemCall.environment("SLAB_PERCPU", equals: "rseq") == true else {
-        throw .unknownEnvironmentValue
-      }
-      guard restartableSequencesAvailable else { throw .restartableSequencesUnavailable }
-      return .restartableSequences
-    case nil:
-      return restartableSequencesAvailable ? .restartableSequences : .lockedSlots
-    }
+  /// Whether this process has tried a sequence, and what the kernel did: 0 not yet, 1 it aborted it, 2 it did not.
+  private static let trial = Atomic<UInt8>(0)
+
+  /// Whether kernels of this architecture are known that register sequences and abort none.
+  package static var isTrialNeeded: Bool {
+    #if arch(arm64)
+      true
+    #else
+      false
+    #endif
   }
 
-  /// Registers the process for the fence as well: the sequences are useless without it.
-  private static var restartableSequencesAvailable: Bool {
-    guard slab_rseq_is_registered() != 0 else { return false }
-    do {
-      try SystemCall.membarrier(.registerPrivateExpeditedRseq)
-      return true
-    } catch {
-      return false
+  /// The best mode of this process, or the one that `SLAB_PERCPU=rseq|fallback` forces; and why it is the fallback.
+  ///
+  /// A kernel that was seen to abort no sequence is never given one, whatever the variable says.
+  package static func choose(
+    isTrialNeeded: Bool = isTrialNeeded
+  ) throws(Failure) -> (mode: PerCPUMode, reason: FallbackReason?) {
+    let isFallback = SystemCall.environment("SLAB_PERCPU", equals: "fallback")
+    if isFallback == true { return (.lockedStripes, .environment) }
+    let isForced = isFallback != nil
+    if isForced, SystemCall.environment("SLAB_PERCPU", equals: "rseq") != true {
+      throw .unknownEnvironmentValue
     }
+    guard let reason = lacking(isTrialNeeded: isTrialNeeded) else {
+      return (.restartableSequences, nil)
+    }
+    if !isForced { return (.lockedStripes, reason) }
+    guard reason == .untried else { throw .restartableSequencesUnavailable }
+    return (.restartableSequences, nil)
+  }
+
+  /// What sequences lack here. Registers the process for the fence as well: they are useless without it.
+  private static func lacking(isTrialNeeded: Bool) -> FallbackReason? {
+    guard slab_rseq_is_registered() != 0 else { return .unregistered }
+    do { try SystemCall.membarrier(.registerPrivateExpeditedRseq) } catch { return .fenceRefused }
+    return isTrialNeeded ? failureOfTrial() : nil
+  }
+
+  /// Once for the process: the kernel stays.
+  private static func failureOfTrial() -> FallbackReason? {
+    switch trial.load(ordering: .relaxed) {
+    case 1: return nil
+    case 2: return .notAborted
+    default: break
+    }
+    do throws(Errno) {
+      try SystemCall.trySequence()
+    } catch {
+      guard error == .notSupported else { return .untried }
+      trial.store(2, ordering: .relaxed)
+      return .notAborted
+    }
+    trial.store(1, ordering: .relaxed)
+    return nil
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Blocks of the per-CPU region: handing them out, taking them back, and the memory behind them.
 //
 // Methods of a pointer to the region and not of the region: they take its lock, and a method that
@@ -6,25 +7,43 @@
 internal import CSlabPlatform
 
 extension Pointer where Pointee == PerCPURegion {
-  /// Makes offsets usable on every slot.
+  /// Makes offsets usable on every stripe.
   private func commit(from start: UInt, to end: UInt) throws(Errno) {
-    for slot in 0..<pointee.slotCount {
+    for stripe in 0..<pointee.stripeCount {
       try SystemCall.protectReadWrite(
-        at: pointee.base + UInt(slot) * PerCPURegion.stride + start, bytes: Int(end - start))
+        at: pointee.base + UInt(stripe) * PerCPURegion.stride + start, bytes: Int(end - start))
     }
   }
 
-  /// Bytes that may have been touched, over all slots: an upper bound, since a slot's pages are
-  /// touched only where the slot is used.
+  /// Bytes that may have been touched, over all stripes: an upper bound, since a stripe's pages are
+  /// touched only where the stripe is used.
   package var usedBytes: Int {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
-    func pages(_ bytes: UInt) -> Int { Int((bytes + 4095) & ~4095) }
-    return pointee.slotCount
-      * (pages(pointee.countersEnd) + pages(pointee.sheavesEnd - PerCPURegion.sheavesStart))
+    return usedBytes(sheavesEnd: pointee.sheavesEnd)
   }
 
-  /// Bytes on each slot of the blocks of sheaves that are in use.
+  /// The most that these were.
+  package var usedBytesPeak: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return usedBytes(sheavesEnd: max(pointee.sheavesEnd, pointee.sheavesEndBeforeTrim))
+  }
+
+  /// Bytes of sheaves that were ever given back to the system.
+  package var returnedBytes: Int {
+    pointee.lock.lock()
+    defer { pointee.lock.unlock() }
+    return pointee.returnedBytes
+  }
+
+  private func usedBytes(sheavesEnd: UInt) -> Int {
+    func pages(_ bytes: UInt) -> Int { Int((bytes + 4095) & ~4095) }
+    return pointee.stripeCount
+      * (pages(pointee.countersEnd) + pages(sheavesEnd - PerCPURegion.sheavesStart))
+  }
+
+  /// Bytes on each stripe of the blocks of sheaves that are in use.
   package var sheafBytes: Int {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
@@ -33,7 +52,7 @@ extension Pointer where Pointee == PerCPURegion {
 
   // MARK: - Sheaf blocks
 
-  /// A block for a sheaf, empty on every slot; `nil` if there is no memory for it.
+  /// A block for a sheaf, empty on every stripe; `nil` if there is no memory for it.
   package func allocateSheaf(ofClass index: Int) -> UInt? {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
@@ -67,8 +86,8 @@ extension Pointer where Pointee == PerCPURegion {
     pointee.liveSheafBytes += PerCPURegion.sheafBytes(ofClass: index)
   }
 
-  /// Takes a block back. Its `current` must be 0 on every slot and no sequence may use it: the
-  /// caller has closed it, fenced and drained.
+  /// Takes a block back. Its `current` must be 0 on every stripe and no sequence may use it: the
+  /// caller has closed it, fenced and flushed.
   package func freeSheaf(_ first: UInt, ofClass index: Int) {
     pointee.lock.lock()
     defer { pointee.lock.unlock() }
@@ -84,21 +103,24 @@ extension Pointer where Pointee == PerCPURegion {
     defer { pointee.lock.unlock() }
     guard pointee.liveSheaves == 0, pointee.sheavesEnd > PerCPURegion.firstSheaf else { return 0 }
     let bytes = Int(pointee.sheavesCommitted - PerCPURegion.sheavesStart)
-    for slot in 0..<pointee.slotCount {
-      let start = pointee.base + UInt(slot) * PerCPURegion.stride + PerCPURegion.sheavesStart
+    for stripe in 0..<pointee.stripeCount {
+      let start = pointee.base + UInt(stripe) * PerCPURegion.stride + PerCPURegion.sheavesStart
       do { try SystemCall.giveBack(at: start, bytes: bytes) } catch {
         // The memory stays ours; new blocks must find it zero all the same.
         zeroMemory(at: start, bytes: bytes)
       }
     }
+    pointee.sheavesEndBeforeTrim = max(pointee.sheavesEnd, pointee.sheavesEndBeforeTrim)
+    let before = usedBytes(sheavesEnd: pointee.sheavesEnd)
     pointee.sheavesEnd = PerCPURegion.firstSheaf
+    pointee.returnedBytes += before - usedBytes(sheavesEnd: pointee.sheavesEnd)
     pointee.freeSheaves = InlineArray(repeating: 0)
-    return bytes * pointee.slotCount
+    return bytes * pointee.stripeCount
   }
 
   // MARK: - Counter blocks
 
-  /// Eight counters of 8 bytes, zero on every slot; `nil` if there is no memory for them.
+  /// Eight counters of 8 bytes, zero on every stripe; `nil` if there is no memory for them.
   ///
   /// Freed blocks are kept by the caller (a root cache's counters, of which there are few).
   package func allocateCounters() -> UInt? {
@@ -123,11 +145,11 @@ extension Pointer where Pointee == PerCPURegion {
     return pointee.base + pointee.countersEnd
   }
 
-  /// Sets the counters of a block to zero, on every slot. Nobody may be adding to them.
+  /// Sets the counters of a block to zero, on every stripe. No thread may be adding to them.
   package func clearCounters(_ block: UInt) {
     zeroMemory(at: pointee.sharedAddress(block), bytes: 64)
-    for slot in 0..<pointee.slotCount {
-      zeroMemory(at: pointee.address(block, onSlot: slot), bytes: 64)
+    for stripe in 0..<pointee.stripeCount {
+      zeroMemory(at: pointee.address(block, onStripe: stripe), bytes: 64)
     }
   }
 }

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fence, and what becomes of it where membarrier is refused once allocators are at work: a server may
 // install a filter of system calls at any time.
 //
 //   membarrier                       0.3 to 10 µs
 //   a visit of each CPU (visit.h)    milliseconds: by a filter that lets sched_setaffinity pass
 //   neither                          the fence is *lost*: sheaves that are open stay open, and what has ended
-//                                    stays as it is; whoever has to wait for a fence ends the process
+//                                    stays as it is; a thread that has to wait for a fence ends the process
 //
 // Each of the last two is said once, on standard error.
 
@@ -27,26 +28,26 @@ extension PerCPURegion {
   ///
   /// One fence serves any number of words that were closed before it: 0.3 to 10 µs. It orders the
   /// operations' last accesses to the sheaves before everything that the caller does next; without
-  /// it a running sequence could still commit to a sheaf that the caller drains, and the object
+  /// it a running sequence could still commit to a sheaf that the caller flushes, and the object
   /// would be in two places.
   ///
   /// - Throws: the error of membarrier. Then nothing has been waited for, and no sheaf that was
-  ///   closed may be drained. It is worth another try unless `fenceIsLost`.
+  ///   closed may be flushed. It is worth another try unless `fenceIsLost`.
   package func fence() throws(Errno) {
     switch mode {
     case .restartableSequences:
       do throws(Errno) { try SystemCall.membarrier(.privateExpeditedRseq) } catch {
         try fence(without: error)
       }
-      // Who adds on the shared slot reads the word under its lock.
+      // A thread that adds on the shared stripe reads the word under its lock.
       sharedLock.pointee.lock()
       sharedLock.pointee.unlock()
-    case .lockedSlots:
-      // An operation reads the word under its slot's lock: whoever takes the lock after us reads
-      // the new one, and whoever had it has finished.
-      for slot in 0..<slotCount {
-        slotLock(slot).pointee.lock()
-        slotLock(slot).pointee.unlock()
+    case .lockedStripes:
+      // An operation reads the word under its stripe's lock: a thread that takes the lock after us reads
+      // the new one, and one that had it has finished.
+      for stripe in 0..<stripeCount {
+        stripeLock(stripe).pointee.lock()
+        stripeLock(stripe).pointee.unlock()
       }
     }
   }
@@ -63,7 +64,7 @@ extension PerCPURegion {
       throw refused
     }
     do throws(Errno) {
-      try SystemCall.visitProcessors(slotCount)
+      try SystemCall.visitProcessors(stripeCount)
       Self.lost.store(false, ordering: .relaxed)
     } catch {
       if !Self.isPassing(error) {

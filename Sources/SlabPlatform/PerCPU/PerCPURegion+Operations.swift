@@ -1,4 +1,5 @@
-// Operations on the running slot's sheaf and counters. One interface over both
+// SPDX-License-Identifier: Apache-2.0
+// Operations on the running stripe's sheaf and counters. One interface over both
 // modes; the slow paths use it, the fast path calls the sequences directly (SheafWords.swift).
 
 internal import CSlabPlatform
@@ -10,13 +11,13 @@ extension PerCPURegion {
     case .restartableSequences:
       // SAFETY: the words of a live cache; the sequence checks everything else.
       return unsafe slab_sheaf_pop_patiently(UnsafeRawPointer(bitPattern: words.address))
-    case .lockedSlots:
-      let slot = runningSlot
-      slotLock(slot).pointee.lock()
-      defer { slotLock(slot).pointee.unlock() }
-      let word = words.pointee.load(mode: .lockedSlots)
+    case .lockedStripes:
+      let stripe = runningStripe
+      stripeLock(stripe).pointee.lock()
+      defer { stripeLock(stripe).pointee.unlock() }
+      let word = words.pointee.load(mode: .lockedStripes)
       guard !word.isClosed else { return 0 }
-      let sheaf = Words(at: address(word.first, onSlot: slot))
+      let sheaf = Words(at: address(word.first, onStripe: stripe))
       let current = Int(sheaf[0]) / 8
       guard current > 0 else { return 0 }
       // Partner: the load of `objectCount`, which takes no lock.
@@ -32,13 +33,13 @@ extension PerCPURegion {
       // SAFETY: as in `pop`.
       return unsafe Sheaf.Push(
         slab_sheaf_push_patiently(UnsafeRawPointer(bitPattern: words.address), object))
-    case .lockedSlots:
-      let slot = runningSlot
-      slotLock(slot).pointee.lock()
-      defer { slotLock(slot).pointee.unlock() }
-      let word = words.pointee.load(mode: .lockedSlots)
+    case .lockedStripes:
+      let stripe = runningStripe
+      stripeLock(stripe).pointee.lock()
+      defer { stripeLock(stripe).pointee.unlock() }
+      let word = words.pointee.load(mode: .lockedStripes)
       guard !word.isClosed else { return .full }
-      let sheaf = Words(at: address(word.first, onSlot: slot))
+      let sheaf = Words(at: address(word.first, onStripe: stripe))
       let current = Int(sheaf[0]) / 8
       if current > 0, UInt(sheaf[current]) == object { return .doubleFree }
       guard current < word.capacity else { return .full }
@@ -59,7 +60,7 @@ extension PerCPURegion {
       return unsafe Int(
         slab_sheaf_pop_batch(
           UnsafeRawPointer(bitPattern: words.address), start, objects.count))
-    case .lockedSlots:
+    case .lockedStripes:
       var taken = 0
       while taken < objects.count {
         let object = pop(words)
@@ -83,7 +84,7 @@ extension PerCPURegion {
       return unsafe Int(
         slab_sheaf_push_batch(
           UnsafeRawPointer(bitPattern: words.address), start, objects.count))
-    case .lockedSlots:
+    case .lockedStripes:
       var put = 0
       // SAFETY: put < count.
       while put < objects.count, unsafe push(words, objects[put]) == .done { put += 1 }
@@ -91,43 +92,43 @@ extension PerCPURegion {
     }
   }
 
-  /// How many objects a sheaf has on a slot: a moment's number while somebody uses the slot.
-  package func objectCount(ofSheaf first: UInt, onSlot slot: Int) -> Int {
-    Int(AtomicWord(at: address(first, onSlot: slot)).load()) / 8
+  /// How many objects a sheaf has on a stripe: a moment's number while the stripe is in use.
+  package func objectCount(ofSheaf first: UInt, onStripe stripe: Int) -> Int {
+    Int(AtomicWord(at: address(first, onStripe: stripe)).load()) / 8
   }
 
-  /// Adds to the running slot's copy of counter `index` (0...7) of a block.
+  /// Adds to the running stripe's copy of counter `index` (0...7) of a block.
   package func add(_ delta: Int, toCounter index: Int, of block: UInt) {
     let first = block + UInt(index) * 8
     switch mode {
     case .restartableSequences:
       slab_counter_add(first, Int64(delta))
-    case .lockedSlots:
-      AtomicWord(at: address(first, onSlot: runningSlot)).add(Int64(delta))
+    case .lockedStripes:
+      AtomicWord(at: address(first, onStripe: runningStripe)).add(Int64(delta))
     }
   }
 
-  /// The sum of a counter over all slots: exact when nobody adds. Acquiring. O(slots).
+  /// The sum of a counter over all stripes: exact when no thread adds. Acquiring. O(stripes).
   package func sum(ofCounter index: Int, of block: UInt) -> Int {
     let first = block + UInt(index) * 8
     var sum = Int64(bitPattern: AtomicWord(at: sharedAddress(first)).load())
-    for slot in 0..<slotCount {
-      sum &+= Int64(bitPattern: AtomicWord(at: address(first, onSlot: slot)).load())
+    for stripe in 0..<stripeCount {
+      sum &+= Int64(bitPattern: AtomicWord(at: address(first, onStripe: stripe)).load())
     }
     return Int(sum)
   }
 
-  /// A slot that the caller ran on a moment ago: where to put something, not whose it is.
-  package var recentSlot: Int {
+  /// A stripe that the caller ran on a moment ago: where to put something, not whose it is.
+  package var recentStripe: Int {
     switch mode {
-    case .restartableSequences: min(Int(slab_recent_cpu()), slotCount - 1)
-    case .lockedSlots: runningSlot
+    case .restartableSequences: min(Int(slab_recent_cpu()), stripeCount - 1)
+    case .lockedStripes: runningStripe
     }
   }
 
-  /// Locked slots: the slot of this thread, by a hash of the thread's identity.
-  var runningSlot: Int {
+  /// Locked stripes: the stripe of this thread, by a hash of the thread's identity.
+  var runningStripe: Int {
     let identity = UInt64(UInt(slab_thread_identity()) >> 6)
-    return Int((identity &* 0x9E37_79B9_7F4A_7C15) >> 40) % slotCount
+    return Int((identity &* 0x9E37_79B9_7F4A_7C15) >> 40) % stripeCount
   }
 }

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two words of a cache that say where its sheaf is. Both have the format of percpu.h, 0 for
-// "closed". The restartable sequences read the first, the locked slots the second, and a cache has
+// "closed". The restartable sequences read the first, the locked stripes the second, and a cache has
 // at most one of them set: so the fast path needs no test of the mode, in the wrong mode it misses.
 
 public import CSlabPlatform
@@ -9,7 +10,7 @@ public import Synchronization
 package struct SheafWords: ~Copyable {
   /// For restartable sequences. First, so that its address is the cache's.
   @usableFromInline let sequenced: Atomic<UInt64>
-  /// For locked slots; read under the slot's lock.
+  /// For locked stripes; read under the stripe's lock.
   @usableFromInline let locked: Atomic<UInt64>
 
   @inlinable @inline(__always)
@@ -18,7 +19,7 @@ package struct SheafWords: ~Copyable {
     locked = Atomic(0)
   }
 
-  /// Opens the sheaf that begins at `first` on slot 0, or closes it with 0. Returns the old value.
+  /// Opens the sheaf that begins at `first` on stripe 0, or closes it with 0. Returns the old value.
   package borrowing func exchange(
     _ word: SheafWord, mode: PerCPUMode
   ) -> SheafWord {
@@ -27,7 +28,7 @@ package struct SheafWords: ~Copyable {
     switch mode {
     case .restartableSequences:
       SheafWord(rawValue: sequenced.exchange(word.rawValue, ordering: .acquiringAndReleasing))
-    case .lockedSlots:
+    case .lockedStripes:
       SheafWord(rawValue: locked.exchange(word.rawValue, ordering: .acquiringAndReleasing))
     }
   }
@@ -37,7 +38,7 @@ package struct SheafWords: ~Copyable {
   package borrowing func load(mode: PerCPUMode) -> SheafWord {
     switch mode {
     case .restartableSequences: SheafWord(rawValue: sequenced.load(ordering: .acquiring))
-    case .lockedSlots: SheafWord(rawValue: locked.load(ordering: .acquiring))
+    case .lockedStripes: SheafWord(rawValue: locked.load(ordering: .acquiring))
     }
   }
 }
@@ -59,7 +60,7 @@ package struct SheafWord: Equatable, Sendable {
 
   @inlinable @inline(__always)
   package var isClosed: Bool { rawValue == 0 }
-  /// Where the sheaf is on slot 0.
+  /// Where the sheaf is on stripe 0.
   @inlinable @inline(__always)
   package var first: UInt { UInt(rawValue >> 16) }
   /// In objects.

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // A pointer to a descriptor of the allocator: a cache, a slab, a group, a list node.
 //
 // Descriptors live in memory that the allocator manages itself, so no owner in the sense of the
-// language can keep them alive; the life cycle does (docs/life-cycle.md says for each state who
-// may still touch what). This type states that once, so that the code of the core does not repeat
+// language can keep them alive; the life cycle does (docs/life-cycle.md says for each state which
+// threads may still touch what). This type states that once, so that the code of the core does not repeat
 // it at every field.
 
-/// The address of a descriptor that the life cycle keeps alive while somebody may use it.
+/// The address of a descriptor that the life cycle keeps alive while it may be used.
 ///
 /// One word wide; `Optional<Pointer>` as well. Copying it keeps nothing alive.
 @usableFromInline @safe @frozen
@@ -17,8 +18,8 @@ package struct Pointer<Pointee: ~Copyable>: Equatable {
     unsafe self.unsafePointer = unsafePointer
   }
 
-  /// The descriptor at an address, or `nil` at 0.
-  @inlinable @inline(__always)
+  /// The descriptor at an address, or `nil` at 0. Unsafe: the caller says why there is one.
+  @unsafe @inlinable @inline(__always)
   package init?(address: UInt) {
     guard let pointer = unsafe UnsafeMutablePointer<Pointee>(bitPattern: address) else {
       return nil
@@ -26,10 +27,9 @@ package struct Pointer<Pointee: ~Copyable>: Equatable {
     unsafe self.unsafePointer = pointer
   }
 
-  /// The descriptor at an address that is known not to be 0.
-  @inlinable @inline(__always)
+  /// The descriptor at an address that is known not to be 0. Unsafe: the caller says why there is one.
+  @unsafe @inlinable @inline(__always)
   package init(nonzeroAddress address: UInt) {
-    // SAFETY: the caller has made the address from that of a descriptor.
     unsafe unsafePointer = UnsafeMutablePointer(bitPattern: address).unsafelyUnwrapped
   }
 

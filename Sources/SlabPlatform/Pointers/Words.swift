@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plain and atomic words at computed addresses: tables and bitmaps in memory that the allocator
 // has mapped, whose length no type can carry.
 
@@ -70,6 +71,15 @@ package func zeroMemory(at address: UInt, bytes: Int) {
   // SAFETY: callers own the memory.
   guard let start = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return }
   unsafe start.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+}
+
+/// Copies mapped memory to other memory.
+package func copyMemory(from source: UInt, to target: UInt, bytes: Int) {
+  // SAFETY: callers own both.
+  guard let start = unsafe UnsafeMutableRawPointer(bitPattern: target),
+    let source = unsafe UnsafeRawPointer(bitPattern: source)
+  else { return }
+  unsafe start.copyMemory(from: source, byteCount: bytes)
 }
 
 /// Brings the cache line at an address nearer; any address will do.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The error of a system call. A struct and not an enum: a newer kernel needs no newer release.
 
 /// An error number of the Linux kernel.
@@ -17,8 +18,8 @@ package struct Errno: Error, Equatable, Sendable, RawRepresentable {
   package static let noMemory = Errno(rawValue: 12)
   /// EINVAL: invalid argument; membarrier answers it for a command that it does not know.
   package static let invalidArgument = Errno(rawValue: 22)
-  /// ENOSYS: this kernel does not have the call.
-  package static let noFunction = Errno(rawValue: 38)
+  /// ENOTSUP: the operation is not supported.
+  package static let notSupported = Errno(rawValue: 95)
   /// ETIMEDOUT: the wait's time is over.
   package static let timedOut = Errno(rawValue: 110)
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The end of a process that broke the allocator's contract. The line is written by write(2) and
 // the process aborts, in debug and in release alike: going on would hand one object to two owners.
 

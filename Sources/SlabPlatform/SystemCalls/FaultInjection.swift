@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Forcing the n-th system call of one thread to fail, so that a test can walk every error path:
 // n = 1, 2, 3 … until the operation succeeds (SQLite's method).
 //
@@ -20,12 +21,13 @@ package struct SystemCallSet: OptionSet, Sendable {
   package static let membarrier = SystemCallSet(rawValue: 1 << 4)
   package static let futexWait = SystemCallSet(rawValue: 1 << 5)
   package static let futexWake = SystemCallSet(rawValue: 1 << 6)
-  package static let getCPU = SystemCallSet(rawValue: 1 << 7)
-  package static let startThread = SystemCallSet(rawValue: 1 << 8)
-  package static let affinity = SystemCallSet(rawValue: 1 << 9)
-  package static let processorList = SystemCallSet(rawValue: 1 << 10)
-  package static let visit = SystemCallSet(rawValue: 1 << 11)
-  package static let all = SystemCallSet(rawValue: (1 << 12) - 1)
+  package static let startThread = SystemCallSet(rawValue: 1 << 7)
+  package static let affinity = SystemCallSet(rawValue: 1 << 8)
+  package static let processorList = SystemCallSet(rawValue: 1 << 9)
+  package static let visit = SystemCallSet(rawValue: 1 << 10)
+  package static let sequenceTrial = SystemCallSet(rawValue: 1 << 11)
+  package static let movePages = SystemCallSet(rawValue: 1 << 12)
+  package static let all = SystemCallSet(rawValue: (1 << 13) - 1)
 }
 
 /// One plan at a time in the whole process.
@@ -60,6 +62,14 @@ package enum FaultInjection {
     hits.store(0, ordering: .relaxed)
     thread.store(UInt(slab_thread_identity()), ordering: .relaxed)
   }
+
+  /// Counts the calls of this thread among `calls`, and lets all of them be made.
+  package static func count(_ calls: SystemCallSet) {
+    failCall(.max, of: calls, with: .invalidArgument)
+  }
+
+  /// Those since `count`.
+  package static var counted: Int { .max - remaining.load(ordering: .relaxed) }
 
   /// Ends the plan; the number of calls that it made fail.
   package static func end() -> Int {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Addresses and the memory behind them. The kernel deals in pages, of 4, 16 or 64 KiB; the allocator
 // does in steps of its own, which may be smaller. So here a range that becomes usable is rounded outwards,
 // and one that is given back inwards: the kernel itself rounds the length up, over what is in use.
@@ -54,6 +55,17 @@ extension SystemCall {
     guard start < end else { throw .invalidArgument }
     let bytes = try checkAsTheKernel(start, Int(end - start))
     _ = try perform(.giveBack) { slab_madvise_dontneed(start, bytes) }
+  }
+
+  /// Moves the memory of whole pages to other usable addresses, which have nothing; the old ones read as zeros
+  /// afterwards (mremap, DONTUNMAP; Linux 5.7). EINVAL for parts of the kernel's pages.
+  package static func movePages(
+    from source: UInt, to target: UInt, bytes: Int
+  ) throws(Errno) {
+    guard (source | target | UInt(bytes)) & UInt(pageBytes - 1) == 0 else {
+      throw .invalidArgument
+    }
+    _ = try perform(.movePages) { slab_move_pages(source, target, bytes) }
   }
 
   private static func pagesAround(_ address: UInt, _ bytes: Int) -> (start: UInt, bytes: Int) {

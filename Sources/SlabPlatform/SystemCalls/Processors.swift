@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many CPUs there can be. A thread on a CPU beyond the number would write behind the per-CPU region,
 // so only the kernel's own word counts: what it said at boot is true for CPUs that are plugged in later,
 // too. Containers show other counts (in `/sys`, in `/proc/cpuinfo`, by the affinity mask), or none.
@@ -5,10 +6,19 @@
 internal import CSlabPlatform
 
 extension SystemCall {
-  /// One more than the highest number that a CPU of this machine can ever have, or somewhat more.
+  private static var mostProcessors: Int { 8192 }
+
+  /// One more than the highest number that a CPU of this machine can ever have, or somewhat more; at least `SLAB_CPUS` in
+  /// the environment, which shows on a small machine what a large one costs.
   ///
   /// - Throws: the error of `sched_getaffinity`, if nothing is known for sure.
   package static func processorBound() throws(Errno) -> Int {
+    let wanted = environment(
+      "SLAB_CPUS", upTo: mostProcessors, otherwise: "SLAB_CPUS must be a number from 1 to 8192")
+    return max(try knownProcessorBound(), wanted ?? 1)
+  }
+
+  private static func knownProcessorBound() throws(Errno) -> Int {
     var highest = 0
     // The mask's size is a bound, in whole words; what is finer must not contradict it.
     let bound = try perform(.affinity) { unsafe slab_processors_of_mask(&highest) }

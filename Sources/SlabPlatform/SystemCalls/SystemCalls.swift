@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One wrapper per system call: the only place where the allocator enters the kernel. Each can be
 // made to fail by `FaultInjection`. None retries; EINTR can come from the futex calls alone, whose
 // callers loop anyway.
@@ -10,6 +11,7 @@ package enum SystemCall {
   static func perform(
     _ call: SystemCallSet, _ body: () -> Int
   ) throws(Errno) -> Int {
+    HeldLocks.expectNone(below: .region, "a call to the system")
     if let forced = FaultInjection.forcedError(of: call) { throw forced }
     let result = body()
     if result < 0 && result >= -4095 { throw Errno(rawValue: Int32(-result)) }
@@ -24,6 +26,14 @@ package enum SystemCall {
 
   package static func membarrier(_ command: MembarrierCommand) throws(Errno) {
     _ = try perform(.membarrier) { slab_membarrier(command.rawValue) }
+  }
+
+  /// Lets the kernel interrupt a restartable sequence, in a child that shares the memory: about a tenth of a
+  /// millisecond.
+  ///
+  /// - Throws: `.notSupported` if the kernel did not abort it; any other error if the trial could not be made.
+  package static func trySequence() throws(Errno) {
+    _ = try perform(.sequenceTrial) { slab_rseq_trial() }
   }
 
   /// Sleeps until the word is woken, if it still has the expected value. 0 ns: without a timeout.
@@ -44,11 +54,6 @@ package enum SystemCall {
     }
   }
 
-  /// The CPU that the caller runs on, which may have changed when this returns.
-  package static func currentCPU() throws(Errno) -> Int {
-    try perform(.getCPU) { slab_getcpu() }
-  }
-
   /// Starts a detached thread with a stack as any other thread's, and all signals blocked but those that
   /// its own code causes.
   package static func startThread(
@@ -64,6 +69,10 @@ package enum SystemCall {
   /// Nanoseconds of the monotonic clock.
   @inline(__always)
   package static var monotonicNanoseconds: UInt64 { slab_clock_monotonic() }
+
+  /// The same, some milliseconds late, for less.
+  @inline(__always)
+  package static var coarseNanoseconds: UInt64 { slab_clock_coarse() }
 
   /// Runs the three functions around every fork of the process, from now on.
   package static func registerForkHandlers(
@@ -88,5 +97,18 @@ package enum SystemCall {
       }
     }
     return answer < 0 ? nil : answer == 1
+  }
+
+  /// The number from 1 to `most` that an environment variable has; `nil` if it is not set. Any other value ends the
+  /// process with a line.
+  static func environment(
+    _ name: StaticString, upTo most: Int, otherwise line: StaticString
+  ) -> Int? {
+    // SAFETY: static strings are zero-terminated and immortal.
+    let number = unsafe name.utf8Start.withMemoryRebound(to: CChar.self, capacity: 1) { name in
+      unsafe slab_environment_number(name, most)
+    }
+    guard number >= 0 else { fatal(line) }
+    return number > 0 ? number : nil
   }
 }

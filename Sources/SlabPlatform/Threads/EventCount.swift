@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // A counter to sleep on: the worker's and the waiters' wake-up.
 
 internal import CSlabPlatform
 internal import Synchronization
 
-/// A word that changes with every event and wakes those who sleep on it.
+/// A word that changes with every event and wakes the threads that sleep on it.
 ///
-/// The word has 32 bits, as a futex has, and wraps: it only says that something has happened. Who sleeps
+/// The word has 32 bits, as a futex has, and wraps: it only says that something has happened. A sleeper
 /// would miss an event if exactly 2^32 came between `prepare` and `wait`. `sleepers` is at most the number
 /// of threads, which the kernel keeps below 2^22.
 package struct EventCount: ~Copyable {
@@ -38,7 +39,7 @@ package struct EventCount: ~Copyable {
     sleepers.subtract(1, ordering: .relaxed)
   }
 
-  /// Wakes everybody who sleeps. Without a sleeper it costs one atomic addition and a load.
+  /// Wakes all that sleep. Without a sleeper it costs one atomic addition and a load.
   package borrowing func signal() {
     value.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) != 0 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One run of a churn on a new allocator: makes all groups with their objects, then ends them one by
 // one: offline, its objects freed, its handle given back; and waits until the last is gone.
 //
@@ -36,7 +37,7 @@ import Slab
       try endGroup(group)
       progress.show { line(group, "ended") }
     }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     let end = MonotonicTime.nanoseconds()
     return ChurnFigures(
       load: load, design: design, creationNanoseconds: middle - start,
@@ -84,23 +85,23 @@ import Slab
       throw .allocator("take group \(index + 1) offline", error)
     }
     offlineLatencies.add(nanoseconds: MonotonicTime.nanoseconds() - start)
-    var slot = index * load.caches * load.objects
+    var place = index * load.caches * load.objects
     for (cache, root) in roots.enumerated() {
       for _ in 0..<load.objects {
         // SAFETY: the object is of this cache, live, and freed here only.
-        let object = unsafe objects[slot]
-        guard unsafe stamp(slot, cache).isIntact(in: object) else {
-          throw .overwritten(cache: root.name, slot: slot, copy: 1)
+        let object = unsafe objects[place]
+        guard unsafe stamp(place, cache).isIntact(in: object) else {
+          throw .overwritten(cache: root.name, place: place, copy: 1)
         }
         unsafe root.free(object)
-        slot += 1
+        place += 1
       }
     }
     groups[index] = nil
   }
 
-  private func stamp(_ slot: Int, _ cache: Int) -> ObjectStamp {
+  private func stamp(_ place: Int, _ cache: Int) -> ObjectStamp {
     ObjectStamp(
-      slot: slot, copy: 0, generation: 1, objectBytes: ChurnLoad.cache(cache).objectBytes)
+      place: place, copy: 0, generation: 1, objectBytes: ChurnLoad.cache(cache).objectBytes)
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run of a churn cost, under the names in JSON, and whether its sums add up.
 
 import Slab
@@ -18,8 +19,10 @@ struct ChurnFigures: Encodable, Equatable {
   var fences: Int
   var fenceBatches: Int
   var peakBytes: Int
-  var perCpuLayer: String
-  var fenceKind: String
+  var perCpuLayer: PerCPUMode
+  /// Only with the fallback.
+  var fallbackReason: String?
+  var fenceKind: SlabStatistics.Fence
   var sumCheckFailures: [String]
 
   init(
@@ -34,12 +37,13 @@ struct ChurnFigures: Encodable, Equatable {
     totalSeconds = creationSeconds + endingSeconds
     nsPerGroup = totalSeconds * 1e9 / Double(load.groups)
     offlineNs = offline
-    workerSeconds = Double(statistics.workerNanoseconds) / 1e9
+    workerSeconds = statistics.workerTime / .seconds(1)
     listSteps = statistics.listSteps
     fences = statistics.fences
     fenceBatches = statistics.fenceBatches
     peakBytes = statistics.systemBytesPeak
     perCpuLayer = statistics.perCPUMode
+    fallbackReason = statistics.fallbackReason
     fenceKind = statistics.fence
     let sums = [
       ("groups made", statistics.groupsCreated, load.groups),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a churn lives: groups that all exist at one time, and then all end.
 
 struct ChurnLoad: Equatable {

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // The curves of a churn: time per group against the number of groups.
 
 extension ChurnReport {
   var plot: LogLogPlot {
     LogLogPlot(
-      title: "Time per group with \(load.caches) caches, from its making to its end",
+      title: "Time per group with \(load.caches) caches, from creation to end",
       horizontalTitle: "groups that exist at one time",
       curves: series.map { series in
         LogLogPlot.Curve(

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The report of a churn: the largest number of groups in each design, side by side, and how the time
 // grew up to it. `ratio` is always 4.10 : current.
 
@@ -27,14 +28,16 @@ struct ChurnReport {
       + "\(load.objects) objects in each\n\n"
     var text = title + summary().text()
     if ChurnSeries.sizes(upTo: load.groups).count > 1 {
-      text += "\ntime per group, of all that exist at one time\n\n" + growth().text()
+      text += "\ntime per group, by number of groups\n\n" + growth().text()
     }
     let notes = series.compactMap(note)
     if !notes.isEmpty { text += "\n" + notes.joined() }
     let failures = sumCheckFailures.map { "WRONG: \($0)\n" }.joined()
-    text += "\n" + (failures.isEmpty ? "the sums of all runs hold\n" : failures)
+    text += "\n" + (failures.isEmpty ? "the sums of all runs add up\n" : failures)
     if let figures = series.last?.measured.last {
-      text += "per-CPU layer: \(figures.perCpuLayer); fences: \(figures.fenceKind)\n"
+      let reason = figures.fallbackReason.map { " (\($0))" } ?? ""
+      text +=
+        "per-CPU layer: \(figures.perCpuLayer.rawValue)\(reason); fences: \(figures.fenceKind)\n"
     }
     return text
   }
@@ -63,8 +66,8 @@ struct ChurnReport {
           let mark = series.figures(groups: load.groups) == nil ? "*" : ""
           return Quantity.duration(seconds: seconds) + mark
         } + [ratio { $0.totalSeconds(groups: load.groups) }.map(Quantity.ratio) ?? ""])
-    add("making the groups", \.creationSeconds, Quantity.duration(seconds:))
-    add("ending them", \.endingSeconds, Quantity.duration(seconds:))
+    add("making groups", \.creationSeconds, Quantity.duration(seconds:))
+    add("ending groups", \.endingSeconds, Quantity.duration(seconds:))
     add("offline, p50", { Double($0.offlineNs.p50) }, nanoseconds)
     add("offline, p99", { Double($0.offlineNs.p99) }, nanoseconds)
     add("offline, at most", { Double($0.offlineNs.max) }, nanoseconds)
@@ -97,7 +100,7 @@ struct ChurnReport {
     return "* not run: \(last.groups.grouped) groups of \(load.caches) (\(series.design.title)) "
       + "would take \(Quantity.duration(seconds: last.totalSeconds)), "
       + "more than --most-seconds \(Quantity.ratio(mostSeconds)); extrapolated from \(first) "
-      + "to \(end) groups with the power \(Quantity.ratio(exponent))\n"
+      + "to \(end) groups with exponent \(Quantity.ratio(exponent))\n"
   }
 }
 
@@ -105,7 +108,7 @@ struct ChurnReport {
 
 extension ChurnReport: Encodable {
   private enum Key: String, CodingKey {
-    case groups, caches, objects, ratio, sumCheckFailures
+    case version, groups, caches, objects, ratio, sumCheckFailures
     case linux410 = "4.10"
     case current
   }
@@ -124,6 +127,8 @@ extension ChurnReport: Encodable {
 
   func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: Key.self)
+    // Of the report: docs/schema/churn-1.json.
+    try container.encode(1, forKey: .version)
     try container.encode(load.groups, forKey: .groups)
     try container.encode(load.caches, forKey: .caches)
     try container.encode(load.objects, forKey: .objects)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Churns of a growing number of groups, by the rules of one design. Time may grow faster than the
 // number of groups: what would take longer than is wanted is not run but extrapolated, by a power law
 // fitted to the last points that were measured.

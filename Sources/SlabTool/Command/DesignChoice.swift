@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The option `--design`: by whose rules groups and caches end.
 
 import ArgumentParser

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The policies by their names, as the value of `--endings`.
 
 public import ArgumentParser

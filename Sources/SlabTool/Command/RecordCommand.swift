@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `slab record`: options, help, and what is said at the end.
 
 import ArgumentParser
@@ -6,46 +7,47 @@ import Glibc
 struct RecordCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "record",
-    abstract: "Records this machine's slab events, for slab replay. Needs root.",
+    abstract: "Record this machine's slab events for slab replay. Needs root.",
     usage: """
       slab record [--output <file>] [--seconds <seconds>]
       slab record [--output <file>] [--cgroup] -- <command> ...
       """,
     discussion: """
-      The events come from tracefs, of the whole machine: allocations and frees of the kernel's slab \
-      allocator, cgroups that are made and removed, and tasks that move, fork and exit. Without a \
-      time and without a command, it records until Ctrl-C.
+      Records the whole machine through tracefs: allocations and frees of the kernel's slab \
+      allocator, cgroups that are made or removed, and tasks that move, fork or exit. Without \
+      --seconds and without a command, it records until Ctrl-C.
 
-      Tracing has an instance of its own, so that whoever else traces is not disturbed; where the \
-      kernel has no instances, every setting is put back at the end, also after a signal.
+      The recording uses a trace instance of its own, so it does not disturb other tracing. On a \
+      kernel without instances, it restores every setting at the end, even after a signal.
 
-      The exit code is the command's; 128 and the signal's number when a signal ended the recording \
-      early (what was recorded until then is kept); 126 or 127 when the command cannot be run; 1 when \
-      there is no recording.
+      The exit code is the command's; 128 plus the signal's number if a signal ended the recording \
+      early (events up to then are kept); 126 or 127 if the command cannot be run; 1 if there is no \
+      recording.
       """)
 
   static let bufferRange = 1...4096
 
   @Option(
     name: .shortAndLong,
-    help: "The file, compressed if it ends in .gz, .zst or .xz; - for standard output.")
+    help: "The output file, compressed if its name ends in .gz, .zst or .xz; - for standard output."
+  )
   var output = "recording.txt.gz"
 
-  @Option(parsing: .unconditional, help: "How long to record.")
+  @Option(parsing: .unconditional, help: "Record for this many seconds.")
   var seconds: Double?
 
   @Option(
     parsing: .unconditional,
-    help: "MiB of the kernel's buffer for each CPU, up to 4,096: more when events are lost.")
+    help: "Size of the kernel's buffer per CPU in MiB, up to 4,096. Raise it if events are lost.")
   var bufferSize = 8
 
-  @Flag(help: "Run the command in a memory cgroup of its own, which becomes a group of the replay.")
+  @Flag(help: "Run the command in a new memory cgroup, which becomes a group of the replay.")
   var cgroup = false
 
   @Option(help: .hidden)
   var tracefs: String?
 
-  @Argument(parsing: .postTerminator, help: "What to run; the recording ends with it.")
+  @Argument(parsing: .postTerminator, help: "The command to run; the recording ends when it ends.")
   var command: [String] = []
 
   func validate() throws {
@@ -57,13 +59,13 @@ struct RecordCommand: ParsableCommand {
         throw ValidationError("--seconds must be more than 0, not \(seconds).")
       }
       guard command.isEmpty else {
-        throw ValidationError("Either --seconds or a command: a recording ends only once.")
+        throw ValidationError("Use either --seconds or a command, not both.")
       }
     }
     guard !cgroup || !command.isEmpty else {
-      throw ValidationError("--cgroup needs a command to run in the cgroup.")
+      throw ValidationError("--cgroup needs a command to run in it.")
     }
-    if output.isEmpty { throw ValidationError("--output needs the name of a file.") }
+    if output.isEmpty { throw ValidationError("--output needs a file name.") }
   }
 
   func run() throws {
@@ -82,6 +84,9 @@ struct RecordCommand: ParsableCommand {
   private func record() throws(RecordError) -> CInt {
     let signals = StopSignals()
     let root = try TraceFolder.find(at: tracefs)
+    for note in TraceInstance.removeAbandoned(in: root) {
+      StandardStream.writeMessage("slab: \(note)\n")
+    }
     var file = try RecordingFile(output)
     let name = file.name
     try file.startCompressor()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `slab replay`: options, help, and where the report goes.
 
 import ArgumentParser
@@ -7,58 +8,58 @@ import Slab
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",
-    abstract: "Lives a recording of the Linux kernel's slab events on the allocator.",
+    abstract: "Replay a recording of the Linux kernel's slab events on the allocator.",
     discussion: """
       A recording is the text of tracefs (/sys/kernel/tracing/trace and trace_pipe, also with \
-      options/fields), of trace-cmd report, or of perf script, from Linux 4.4 or later; which one \
-      is found out. It holds the events kmem_cache_alloc, kmalloc (and these with _node), \
+      options/fields), of trace-cmd report, or of perf script, from Linux 4.4 or later; slab \
+      detects which. It holds the events kmem_cache_alloc, kmalloc (and these with _node), \
       kmem_cache_free, kfree, cgroup_mkdir, cgroup_rmdir, cgroup_attach_task, sched_process_fork \
       and sched_process_exit. Each cgroup becomes a memory group, each kernel cache a root cache, \
-      each accounted allocation of a task in a group an object in the group's child cache. Every \
-      object is written at both ends and checked when it is freed.
+      and each accounted allocation of a task in a group an object in the group's child cache. \
+      slab writes both ends of every object, and checks them when the object is freed.
 
-      Without accounted= (before Linux 6.1 or so) an allocation is charged if its flags say so \
-      (__GFP_ACCOUNT, GFP_KERNEL_ACCOUNT). Where allocations do not name their cache (up to Linux \
-      6.18), it gets the name under which objects from the same place in the kernel are freed, \
-      else one made of its size; such a recording is read twice, from a pipe by way of a \
-      temporary file. kmalloc has a cache for each size.
+      Without accounted= (before about Linux 6.1) the flags decide whether an allocation is charged \
+      (__GFP_ACCOUNT, GFP_KERNEL_ACCOUNT). If allocations do not name their cache (up to Linux \
+      6.18), the cache gets the name under which objects from the same place in the kernel are \
+      freed, or else a name made from the object size. Such a recording is read twice; a pipe is \
+      copied to a temporary file first. kmalloc has a cache for each size.
 
-      What cannot be lived as it stands is counted in the report, and warned of with its first \
-      line: \(Self.treatments)
-      A first line that is of no such recording, lines of two formats, a recording without \
-      allocations or of which more than half of the allocations are not understood, an object \
-      that was overwritten and sums that do not add up are errors (exit code 1).
+      slab counts lines that it cannot replay as they are, and warns of the first of each kind: \
+      \(Self.treatments)
+      These are errors (exit code 1): a first line that belongs to no such recording; lines of two \
+      formats; a recording without allocations, or with more than half of them not understood; an \
+      overwritten object; sums that do not add up.
       """)
 
   static let copiesRange = 1...10_000
 
   @Argument(
     help: ArgumentHelp(
-      "A file of text, also as .gz, .zst or .xz, or - for text from standard input.",
-      discussion: "Without it, the recording of 50 short jobs that comes with slab."))
+      "A text file, plain or as .gz, .zst or .xz, or - for text from standard input.",
+      discussion: "The default is the recording of 50 short jobs that comes with slab."))
   var recording: String?
 
   @Option(
     parsing: .unconditional,
-    help: "How many copies of each recorded group to live side by side, up to 10,000.")
+    help: "Number of copies of each recorded group to replay side by side, up to 10,000.")
   var copies = 1
 
   @Option(
     help: ArgumentHelp(
       "What becomes of objects that outlive their group.",
       discussion: """
-        With keep the group lives on as a zombie until the last of them is freed (Linux 4.11); with \
-        reparent (the default) they and their charges go to its parent, and the group is gone \
+        With keep, the group stays as a zombie until the last of them is freed (Linux 4.11). With \
+        reparent (the default), they and their charges move to its parent, and the group is released \
         (Linux 5.3).
         """))
   var endings: EndingPolicy?
 
   @Option(
     help: ArgumentHelp(
-      "By whose rules groups and caches end: current, 4.10 or both.",
+      "The rules by which groups and caches end: current, 4.10 or both.",
       discussion: """
-        4.10: those of Linux 4.10, with one list of all caches and one wait per group. With both, \
-        the recording is lived twice, and the report sets the two side by side.
+        4.10 means the rules of Linux 4.10, with one list of all caches and one wait per group. With \
+        both, the recording is replayed twice, and the report compares the two.
         """))
   var design = DesignChoice.current
 
@@ -66,8 +67,8 @@ struct ReplayCommand: ParsableCommand {
     help: ArgumentHelp(
       "The cgroup hierarchy whose groups are replayed (root= in the events).",
       discussion: """
-        That of the memory controller stands in /proc/cgroups; 0 is cgroup v2. Without the option it \
-        is the one of the first cgroup_mkdir.
+        /proc/cgroups lists the memory controller's hierarchy; 0 is cgroup v2. The default is the \
+        hierarchy of the first cgroup_mkdir.
         """))
   var hierarchy: UInt64?
 
@@ -77,18 +78,30 @@ struct ReplayCommand: ParsableCommand {
   @Flag(help: "Print the report as one JSON object.")
   var json = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Serve the allocator at a Unix socket, for slab top and slab report.",
+      discussion: "At the end of the recording the replay stands still until Ctrl-C.",
+      valueName: "path"))
+  var serve: String?
+
   func validate() throws {
     guard Self.copiesRange ~= copies else {
       throw ValidationError("--copies must be 1 to 10,000, not \(copies).")
     }
     guard design == .current || endings != .reparent else {
-      throw ValidationError("--endings reparent goes with --design current: Linux 4.10 keeps.")
+      throw ValidationError("--endings reparent needs --design current: Linux 4.10 has only keep.")
     }
     if design == .both {
       guard recording != "-" else {
-        throw ValidationError("--design both reads the recording twice: name a file, not -.")
+        throw ValidationError("--design both reads the recording twice: give a file, not -.")
       }
-      guard !slabinfo else { throw ValidationError("--slabinfo goes with one design.") }
+      guard !slabinfo else {
+        throw ValidationError("--slabinfo cannot be combined with --design both.")
+      }
+      guard serve == nil else {
+        throw ValidationError("--serve cannot be combined with --design both.")
+      }
     }
   }
 
@@ -111,7 +124,7 @@ struct ReplayCommand: ParsableCommand {
       let replay = Replay(
         path: path, name: name, copies: copies,
         endings: design == .linux410 ? .keep : endings ?? .reparent, isSlabinfoWanted: slabinfo,
-        design: design, hierarchy: hierarchy)
+        design: design, hierarchy: hierarchy, serve: serve)
       let isFirst = reports.isEmpty
       let outcome = try replay.run {
         // The second reading finds the same.

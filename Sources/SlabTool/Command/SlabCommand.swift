@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program `slab`.
 
 import ArgumentParser
@@ -8,5 +9,8 @@ struct SlabCommand: ParsableCommand {
     commandName: "slab",
     abstract: "Tools for the slab allocator with memory groups.",
     version: "0.1.0",
-    subcommands: [ReplayCommand.self, RecordCommand.self, ChurnCommand.self])
+    subcommands: [
+      ReplayCommand.self, RecordCommand.self, ChurnCommand.self, RunCommand.self,
+      TopCommand.self, ReportCommand.self, MountCommand.self,
+    ])
 }

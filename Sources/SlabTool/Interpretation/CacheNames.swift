@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The names of caches whose allocations do not tell them. Up to Linux 6.18 the event of an allocation
 // says where it was called from and how large the object is, and that of a free (since 5.13) has the
 // cache's name. One place in the kernel allocates objects of one size from one cache, as a rule: so

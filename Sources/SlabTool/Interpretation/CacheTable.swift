@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The root caches of a recording: from a name in the text to a dense number, without making a
 // string of it.
 //

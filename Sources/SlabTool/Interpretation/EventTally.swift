@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How often events of each name came, for a few names.
 
 struct EventTally: Equatable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The groups of a recording and their child caches, as they should be: what the allocator's own
 // counters are compared with at the end.
 //
@@ -31,9 +32,9 @@ struct GroupBook {
   private var childCaches: [ChildCache] = []
   private var freeChildCaches: [Int] = []
   private var ids = KeyTable()
-  private var names: [String: Int] = [:]
+  private var names: [ByteString: Int] = [:]
   /// The last number that was given to a group of a path that was taken.
-  private var lastNumbers: [String: Int] = [:]
+  private var lastNumbers: [ByteString: Int] = [:]
   private var childCacheKeys = KeyTable()
 
   private(set) var groupsGone = 0
@@ -69,7 +70,7 @@ struct GroupBook {
     let group = groups.count
     groups.append(Group(id: id, name: name, parent: parent))
     ids.set(id, to: group)
-    names[name] = group
+    names[ByteString(name)] = group
     if let parent {
       groups[parent].holds += 1
       groups[parent].onlineChildren += 1
@@ -80,9 +81,10 @@ struct GroupBook {
   /// Where rmdirs were lost, many groups of one path are alive: each has the number behind the last one.
   private mutating func unusedName(_ path: String) -> String {
     var name = path
-    while names[name] != nil {
-      let number = lastNumbers[path, default: 1] + 1
-      lastNumbers[path] = number
+    let key = ByteString(path)
+    while names[ByteString(name)] != nil {
+      let number = lastNumbers[key, default: 1] + 1
+      lastNumbers[key] = number
       name = "\(path)~\(number)"
     }
     return name
@@ -96,7 +98,7 @@ struct GroupBook {
   /// Takes an online group offline.
   mutating func remove(_ group: Int) {
     _ = ids.remove(groups[group].id)
-    names[groups[group].name] = nil
+    names[ByteString(groups[group].name)] = nil
     groups[group].name = ""
     groups[group].isOnline = false
     if let parent = groups[group].parent { groups[parent].onlineChildren -= 1 }
@@ -168,9 +170,10 @@ struct GroupBook {
 
   private func parent(of path: String) -> Int? {
     var prefix = Substring(path)
-    while let slash = prefix.lastIndex(of: "/") {
+    // By bytes: a slash and a mark behind it, with which a name may begin, are one Character.
+    while let slash = prefix.utf8.lastIndex(of: UInt8(ascii: "/")) {
       prefix = prefix[..<slash]
-      if let group = names[String(prefix)] { return group }
+      if let group = names[ByteString(prefix)] { return group }
     }
     return nil
   }

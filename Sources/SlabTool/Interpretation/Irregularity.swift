@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a recording may hold that cannot be lived as it stands. Each kind has one treatment, is
 // counted in the report under its raw value, and is warned of once, with its first line.
 
@@ -21,24 +22,25 @@ enum Irregularity: String, CaseIterable {
   /// What it is and what is done with it.
   var treatment: String {
     switch self {
-    case .malformedLines: "not a whole event: ignored"
-    case .truncatedLines: "the last line is cut off: ignored"
+    case .malformedLines: "incomplete event: ignored"
+    case .truncatedLines: "the last line is truncated: ignored"
     case .lostEventLines: "events were lost here: frees may be missing"
-    case .unknownEvents: "an event that says nothing about slabs: ignored"
-    case .duplicateMkdirs: "mkdir of a group id that is alive: ignored"
+    case .unknownEvents: "an event unrelated to slabs: ignored"
+    case .duplicateMkdirs: "mkdir of a group id that exists: ignored"
     case .unknownRmdirs: "rmdir of an unknown group: ignored"
-    case .busyRmdirs: "rmdir of a group with groups in it: ignored"
-    case .unknownAttaches: "a task went to an unknown group: its allocations are not charged"
-    case .renamedGroups: "a group of this name is alive: the new one gets a number"
-    case .renamedCaches: "a cache of this name has another object size: this one gets its size"
+    case .busyRmdirs: "rmdir of a group with child groups: ignored"
+    case .unknownAttaches: "a task moved to an unknown group: its allocations are not charged"
+    case .renamedGroups: "a group of this name exists: the new one gets a number"
+    case .renamedCaches:
+      "a cache of this name has another object size: the new one gets its size as a suffix"
     case .skippedAllocations:
-      "an allocation that failed, or not of 1 to \(greatestObjectBytes) bytes: ignored"
-    case .lateAllocations: "the task's group is removed: charged to the nearest group above"
+      "a failed allocation, or a size outside 1 to \(greatestObjectBytes) bytes: ignored"
+    case .lateAllocations: "the task's group was removed: charged to the nearest group above"
     case .otherHierarchies:
-      "a cgroup of another hierarchy than the first one met: ignored; --hierarchy chooses"
-    case .untoldAddresses: "an address that the kernel did not print: ignored"
+      "a cgroup of a hierarchy other than the first one: ignored; see --hierarchy"
+    case .untoldAddresses: "an address not printed by the kernel: ignored"
     case .unknownCharges:
-      "no field accounted, and the flags are a number: taken for not charged"
+      "no field accounted, and the flags are a number: treated as not charged"
     }
   }
 

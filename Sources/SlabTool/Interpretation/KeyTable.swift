@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A hash table from 64-bit keys (addresses, ids) to dense numbers.
 //
 // Open addressing with linear probing. Invariants: at most half of the places are taken; every

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A line that could not be read as what it should be, for messages.
 
 struct NotUnderstood: Equatable {

@@ -1,13 +1,14 @@
-// The objects that live: from the kernel's address to a slot, and from there to the owner.
+// SPDX-License-Identifier: Apache-2.0
+// The objects that live: from the kernel's address to a place, and from there to the owner.
 //
-// Invariants: every slot is either in `addresses` exactly once or in `freeSlots` exactly once.
+// Invariants: every place is either in `addresses` exactly once or in `freePlaces` exactly once.
 // Memory is in proportion to the greatest number of objects that lived at one time.
 
 struct ObjectBook {
   private var addresses = KeyTable()
-  /// The child cache of each slot's object, or `uncharged`.
+  /// The child cache of each place's object, or `uncharged`.
   private var owners: [Int32] = []
-  private var freeSlots: [Int32] = []
+  private var freePlaces: [Int32] = []
   private static let uncharged: Int32 = -1
 
   /// How many objects live.
@@ -15,25 +16,25 @@ struct ObjectBook {
   /// The most that lived at one time.
   var peakCount: Int { owners.count }
 
-  /// Gives the new object at `address`, where none lives, a slot.
+  /// Gives the new object at `address`, where none lives, a place.
   mutating func add(_ address: UInt64, owner: Int?) -> Int {
-    let slot: Int
-    if let free = freeSlots.popLast() {
-      slot = Int(free)
+    let place: Int
+    if let free = freePlaces.popLast() {
+      place = Int(free)
     } else {
-      slot = owners.count
+      place = owners.count
       owners.append(Self.uncharged)
     }
-    owners[slot] = owner.map { Int32($0) } ?? Self.uncharged
-    addresses.set(address, to: slot)
-    return slot
+    owners[place] = owner.map { Int32($0) } ?? Self.uncharged
+    addresses.set(address, to: place)
+    return place
   }
 
   /// Takes out the object at `address`, if one lives there.
-  mutating func remove(_ address: UInt64) -> (slot: Int, owner: Int?)? {
-    guard let slot = addresses.remove(address) else { return nil }
-    freeSlots.append(Int32(slot))
-    let owner = owners[slot]
-    return (slot, owner == Self.uncharged ? nil : Int(owner))
+  mutating func remove(_ address: UInt64) -> (place: Int, owner: Int?)? {
+    guard let place = addresses.remove(address) else { return nil }
+    freePlaces.append(Int32(place))
+    let owner = owners[place]
+    return (place, owner == Self.uncharged ? nil : Int(owner))
   }
 }

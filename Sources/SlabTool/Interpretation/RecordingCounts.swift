@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a recording holds, counted while it is lived: once, however many copies are made.
 
 /// Counts of one recording.

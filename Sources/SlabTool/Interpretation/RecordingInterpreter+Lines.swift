@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the interpreter tells lines apart: events, what the tools print beside them, and what is
 // neither; and when a recording is none.
 
@@ -27,7 +28,7 @@ extension RecordingInterpreter {
     }
   }
 
-  /// Ends the recording with what stands behind its last newline. Nobody can tell whether that
+  /// Ends the recording with what stands behind its last newline. There is no telling whether that
   /// is a whole line (an address cut off is another address), so it is not lived.
   mutating func finish(unfinishedLine line: Span<UInt8>) throws(ToolError) {
     if !line.isEmpty {
@@ -50,10 +51,10 @@ extension RecordingInterpreter {
   }
 
   private var whyNothingLived: String {
-    if counts.allocationLines > 0 { return "none of its allocations is of an object" }
+    if counts.allocationLines > 0 { return "none of its allocations allocates an object" }
     let others = counts.unreadAllocations.events.map(\.name)
-    let hint = "the events kmem_cache_alloc and kmalloc were off"
-    return others.isEmpty ? "it holds no allocation: \(hint)" : "\(hint); there is \(others[0])"
+    let hint = "the events kmem_cache_alloc and kmalloc were disabled"
+    return others.isEmpty ? "it contains no allocations: \(hint)" : "\(hint); there is \(others[0])"
   }
 
   /// A whole line is no whole event.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lives a recording: keeps the books on tasks, groups, caches and objects, and tells a target
 // what to do. How lines are told apart is in RecordingInterpreter+Lines.swift.
 //
@@ -222,7 +223,7 @@ struct RecordingInterpreter<Target: ReplayTarget> {
     }
   }
 
-  /// Allocates for a task that is charged if it is in a group, or for nobody.
+  /// Allocates for a task that is charged if it is in a group, or for no group.
   private mutating func allocate(
     _ address: UInt64, cache: Int, task: Int?
   ) throws(ToolError) {
@@ -233,30 +234,30 @@ struct RecordingInterpreter<Target: ReplayTarget> {
     counts.allocations += 1
     counts.addressBits |= address
     if owner != nil { counts.charged += 1 }
-    let slot = objects.add(address, owner: owner)
-    try target.allocate(slot: slot, cache: cache, group: group)
+    let place = objects.add(address, owner: owner)
+    try target.allocate(place: place, cache: cache, group: group)
   }
 
   private mutating func free(_ address: KernelAddress) throws(ToolError) {
     switch address {
     case .object(let address):
-      guard let (slot, owner) = objects.remove(address) else {
+      guard let (place, owner) = objects.remove(address) else {
         counts.unmatchedFrees += 1
         return
       }
       counts.frees += 1
       if let owner, uncharge(owner) { counts.chargedFreesAfterOffline += 1 }
-      try target.free(slot: slot)
+      try target.free(place: place)
     case .null: counts.nullFrees += 1
     case .untold: add(.untoldAddresses)
     }
   }
 
   private mutating func freeUntraced(_ address: UInt64) throws(ToolError) {
-    guard let (slot, owner) = objects.remove(address) else { return }
+    guard let (place, owner) = objects.remove(address) else { return }
     counts.implicitFrees += 1
     if let owner { _ = uncharge(owner) }
-    try target.free(slot: slot)
+    try target.free(place: place)
   }
 
   private mutating func uncharge(_ owner: Int) -> Bool {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which group a task is in, by its pid.
 //
 // A task is not forgotten when it exits: the kernel reports the exit early, while the task still

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Curves on two logarithmic axes, as SVG: a slope is an exponent. The vertical axis is time in
 // nanoseconds. Readable on a light and on a dark background.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Starting a program as a child, and how it ended.
 
 import Glibc
@@ -70,7 +71,7 @@ enum ChildProcess {
   /// Nil when all went well, else how it ended.
   static func failure(of status: CInt) -> String? {
     let signal = status & 0x7f
-    if signal != 0 { return "was ended by signal \(signal)" }
+    if signal != 0 { return "was killed by signal \(signal)" }
     let exitCode = status >> 8 & 0xff
     return exitCode == 0 ? nil : "failed with exit code \(exitCode)"
   }

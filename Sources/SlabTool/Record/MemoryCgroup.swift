@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // A memory cgroup for the recorded command, so that the recording has a group. It is removed with its owner.
 
 import Glibc
+import SlabMount
 
 struct MemoryCgroup: ~Copyable {
   let path: String
@@ -18,7 +20,8 @@ struct MemoryCgroup: ~Copyable {
   deinit {
     // SAFETY: the call reads the path, which lives for its duration.
     guard unsafe rmdir(path) != 0 else { return }
-    StandardStream.writeMessage("slab: the cgroup \(path) is still in use: rmdir it later\n")
+    StandardStream.writeMessage(
+      "slab: the cgroup \(path) is still in use; remove it later with rmdir\n")
   }
 
   /// The command, behind a shell that enters the group first: what it allocates on its way is charged already.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything that can end a recording, with the words for it and what to do about it.
 
 import Glibc
@@ -33,14 +34,14 @@ extension RecordError: CustomStringConvertible {
   var description: String {
     switch self {
     case .noTracefs:
-      "this kernel has no tracefs (CONFIG_TRACING): record on another one"
+      "this kernel has no tracefs (CONFIG_TRACING): record on another kernel"
     case .notMounted:
       "tracefs is not mounted: mount -t tracefs nodev /sys/kernel/tracing"
     case .notTracefs(let path):
-      "\(path) is no tracefs: it has no events/kmem"
+      "\(path) is not a tracefs: it has no events/kmem"
     case .notAllowed(let path):
-      "cannot use \(path): only root may record (sudo slab record ...), and not in a container "
-        + "without the right to trace"
+      "cannot use \(path): recording needs root (sudo slab record ...), and in a container "
+        + "the right to trace"
     case .missingEvent(let name):
       "this kernel has no event \(name): its slab allocator cannot be recorded"
     case .cannotRead(let path, let errno):
@@ -48,11 +49,11 @@ extension RecordError: CustomStringConvertible {
     case .cannotSet(let path, let value, let errno):
       "cannot write \(value) to \(path): \(Self.text(of: errno))"
     case .isBeingRead(let path):
-      "\(path) is being read by another program: end that one first"
+      "another program is reading \(path): end it first"
     case .cannotMakeInstance(let path, let errno):
       "cannot make the instance \(path): \(Self.text(of: errno))"
     case .noMemory(let mebibytes):
-      "no memory for a buffer of \(mebibytes) MiB for each CPU: choose a smaller --buffer-size"
+      "not enough memory for a buffer of \(mebibytes) MiB per CPU: choose a smaller --buffer-size"
     case .noMemoryCgroup:
       "no cgroup file system with the memory controller is mounted: record without --cgroup"
     case .cannotMakeCgroup(let path, let errno):

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a recording has become.
 
 struct RecordSummary {
@@ -11,5 +12,5 @@ struct RecordSummary {
     for byte in text where byte == UInt8(ascii: "\n") { lines += 1 }
   }
 
-  var line: String { "\(lines.grouped) events, \(bytes >> 20) MiB of text" }
+  var line: String { "\(lines.grouped) events, \(Quantity.bytes(bytes)) of text" }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One recording: the kernel's events of a time, or of a command's life, into a file.
 
 import Glibc
@@ -93,7 +94,7 @@ struct Recorder: ~Copyable {
       progress.clear()
       _ = try? session.stop()
       if let command = command.take() {
-        StandardStream.writeMessage("slab: the recording has failed, the command goes on\n")
+        StandardStream.writeMessage("slab: the recording failed; the command continues\n")
         _ = ChildProcess.wait(for: command)
       }
       throw error

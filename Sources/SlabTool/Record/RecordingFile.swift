@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The file that a recording goes to, behind the tool that compresses it if its name asks for one.
 //
 // Invariant: under the file's own name there is a whole recording or what was there before. The text goes to a file

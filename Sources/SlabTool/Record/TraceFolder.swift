@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // A folder of tracefs: a small file for each setting of the kernel's tracing.
 
 import Glibc
+import SlabMount
 
 struct TraceFolder {
   let path: String

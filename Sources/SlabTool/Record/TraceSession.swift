@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernel's tracing, set up for a recording: in an instance of its own, whose settings and buffer are nobody
 // else's, or else in the folder that all share.
 //
@@ -48,7 +49,7 @@ struct TraceSession: ~Copyable {
       try settings.set("options/hash-ptr", to: "0")
     } else {
       notes.append(
-        "this kernel has no option hash-ptr: addresses may be hashes, of which two can be the same")
+        "this kernel has no option hash-ptr: addresses may be hashes, and two of them can be equal")
     }
     for event in Self.neededEvents {
       guard folder.has("events/\(event)") else { throw .missingEvent(name: event) }

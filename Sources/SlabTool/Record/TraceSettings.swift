@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Settings of a folder of tracefs that were changed, and what they were before.
 
 struct TraceSettings {

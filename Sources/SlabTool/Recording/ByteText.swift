@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Looking at a line of text as bytes: the few questions that reading ftrace text asks.
 //
 // Invariants: an offset handed in lies in 0...count; every offset handed out does too.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // gzip, zstd or xz as a child process, from a file's descriptor into a pipe.
 //
 // Invariants: the child is waited for exactly once, in `finish` or at the end of the owner.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The head of a line of `perf script`:
 //
 //     |            bash 10341 [000]  2615.224560:                kmem:kfree: call_site=… ptr=0x…

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The head of an event's line, as the kernel prints it (kernel/trace/trace_output.c) and trace-cmd
 // after it:
 //
@@ -14,7 +15,7 @@
 
 /// What the head of a line says, and where the rest of it stands.
 struct EventHead: Equatable {
-  /// Who can have printed a head like this one.
+  /// What can have printed a head like this one.
   enum Style {
     /// The kernel or trace-cmd.
     case dash

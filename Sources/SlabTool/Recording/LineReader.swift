@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cuts a recording's bytes into lines, over one buffer that is filled again and again.
 //
 // Invariants: bytes[start..<end] are read and not yet handed out; a line is handed out once,
@@ -76,7 +77,7 @@ struct LineReader: ~Copyable {
 
   /// Hands out every line that is whole by now. A buffer full of bytes without a newline is
   /// handed out as one line, whose rest is passed over, so that the reading goes on and lines are
-  /// counted as everybody counts them.
+  /// counted in the usual way.
   mutating func forEachLine(
     _ body: (Span<UInt8>) throws(ToolError) -> Void
   ) throws(ToolError) {

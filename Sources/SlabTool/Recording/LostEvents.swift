@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lines that say that events were lost: the buffer was full before it was read.
 
 enum LostEvents {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The recording that comes with the package.
 //
 // It is found beside the program, where SwiftPM puts a target's resources. `Bundle.module` does

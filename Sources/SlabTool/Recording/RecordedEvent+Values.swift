@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How values are printed: by the kernel, by its option `fields`, and by the tools.
 
 /// The address of an object, as far as the recording tells it.

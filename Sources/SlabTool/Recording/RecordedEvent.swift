@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fields of the events that a recording of slab life consists of, as Linux 4.4 and later print
 // them, and with `options/fields` on. Text fields whose content the recorded programs chose (paths,
 // comms) may imitate other fields; each is read so that it cannot: by what must follow it, or from

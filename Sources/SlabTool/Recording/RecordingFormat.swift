@@ -1,4 +1,5 @@
-// Who has printed a recording. Events are read in the same way from each of them; the format is
+// SPDX-License-Identifier: Apache-2.0
+// What has printed a recording. Events are read in the same way from each of them; the format is
 // found out to refuse a file that was put together from several, whose times and pids are not of
 // one machine.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a recording's text comes from: a file, standard input, or a file behind the tool that
 // decompresses it. A file can be read again from its beginning. The child reads through our own descriptor, whose position therefore tells
 // how far the recording has been read, compressed or not.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A file without a name that keeps what comes from a pipe, to be read a second time. It goes with its
 // descriptor. It stands in the folder that TMPDIR names, else in /tmp.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every sample of one latency, so that percentiles are exact.
 
 struct Latencies {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The clock that latencies and durations are taken from.
 
 import Glibc

@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // The pattern at both ends of a replayed object. It differs between objects that live at the
-// same time and between the lives of one slot, so an object that overlaps another one, or that
+// same time and between the lives of one place, so an object that overlaps another one, or that
 // is handed out twice, is found when it is freed.
 
 struct ObjectStamp {
   private let pattern: UInt64
   private let objectBytes: Int
 
-  init(slot: Int, copy: Int, generation: UInt32, objectBytes: Int) {
-    let origin = UInt64(slot) << 32 ^ UInt64(copy) << 16 ^ UInt64(generation)
+  init(place: Int, copy: Int, generation: UInt32, objectBytes: Int) {
+    let origin = UInt64(place) << 32 ^ UInt64(copy) << 16 ^ UInt64(generation)
     pattern = (origin &+ UInt64(objectBytes)) &* 0x9E37_79B9_7F4A_7C15
     self.objectBytes = objectBytes
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a replay found: the recording's counts, and the allocator's figures at two moments.
 
 import Slab
@@ -14,6 +15,8 @@ struct ReplayOutcome {
   var atEnd: SlabStatistics
   /// The allocator when all objects, groups and caches were gone and its memory given back.
   var afterCleanup: SlabStatistics
+  /// Every counter of the allocator at these two moments, by name.
+  var countersAtEnd, countersAfterCleanup: [String: Int]
   /// The bytes of the charged objects that lived at the end, in all copies.
   var chargedLiveBytesAtEnd: Int
   var offlineLatencies: LatencyPercentiles
@@ -25,4 +28,12 @@ struct ReplayOutcome {
   /// The groups that their objects hold at the end, in all copies: by the book of the recording, and
   /// the policy.
   var pinnedGroups: Int { endings == .keep ? copies * counts.pinnedGroups : 0 }
+}
+
+extension SlabAllocator {
+  /// What each counter says now, by name.
+  var countersByName: [String: Int] {
+    let counters = snapshot(largest: 0).counters
+    return Dictionary(uniqueKeysWithValues: counters.map { ($0.name, $0.value) })
+  }
 }

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lives a recording on the allocator, in a number of copies side by side: for each recorded
 // group as many memory groups, for each recorded object as many objects, on one set of caches.
 //
-// Invariants: `objects` has one entry for each slot and copy, which is the object that the
+// Invariants: `objects` has one entry for each place and copy, which is the object that the
 // allocator gave out and that was stamped, or nil; `handles` likewise for groups, until the
 // group is offline. Every object is checked before it is freed.
 
@@ -13,10 +14,10 @@ import Slab
     var objectBytes: Int
   }
 
-  private struct Slot {
+  private struct Place {
     var cache = 0
     var isCharged = false
-    /// How many objects the slot has had.
+    /// How many objects the place has had.
     var generation: UInt32 = 0
   }
 
@@ -26,7 +27,7 @@ import Slab
   private var caches: [Cache] = []
   private var cacheNames: Set<String> = []
   private var handles: [MemoryGroup?] = []
-  private var slots: [Slot] = []
+  private var places: [Place] = []
   private var objects: [UnsafeMutableRawPointer?] = unsafe []
 
   /// The bytes of the charged objects that live, in all copies.
@@ -112,23 +113,23 @@ import Slab
 
   // MARK: Objects
 
-  mutating func allocate(slot: Int, cache: Int, group: Int?) throws(ToolError) {
-    if slot == slots.count {
-      slots.append(Slot())
+  mutating func allocate(place: Int, cache: Int, group: Int?) throws(ToolError) {
+    if place == places.count {
+      places.append(Place())
       unsafe objects.append(contentsOf: repeatElement(nil, count: copies))
     }
     let objectBytes = caches[cache].objectBytes
-    slots[slot].cache = cache
-    slots[slot].isCharged = group != nil
-    slots[slot].generation &+= 1
+    places[place].cache = cache
+    places[place].isCharged = group != nil
+    places[place].generation &+= 1
     if group != nil { chargedLiveBytes += copies * objectBytes }
     for copy in 0..<copies {
       let handle = group.flatMap { handles[$0 * copies + copy] }
       do throws(SlabError) {
         // SAFETY: the allocator gives out `objectBytes` bytes that are ours until they are freed.
         let object = try unsafe caches[cache].slabs.allocate(in: handle ?? rootGroup)
-        unsafe stamp(slot, copy).write(to: object)
-        unsafe objects[slot * copies + copy] = object
+        unsafe stamp(place, copy).write(to: object)
+        unsafe objects[place * copies + copy] = object
       } catch {
         let owner = handle.map { " in group \($0.name)" } ?? ""
         throw .allocator("allocate from cache \(caches[cache].slabs.name)\(owner)", error)
@@ -136,28 +137,28 @@ import Slab
     }
   }
 
-  mutating func free(slot: Int) throws(ToolError) {
-    let cache = caches[slots[slot].cache]
-    if slots[slot].isCharged {
+  mutating func free(place: Int) throws(ToolError) {
+    let cache = caches[places[place].cache]
+    if places[place].isCharged {
       chargedLiveBytes -= copies * cache.objectBytes
-      slots[slot].isCharged = false
+      places[place].isCharged = false
     }
     for copy in 0..<copies {
       // SAFETY: the object came from this cache and is still ours: its entry is set to nil in
       // the step in which it is freed.
-      guard let object = unsafe objects[slot * copies + copy] else { continue }
-      guard unsafe stamp(slot, copy).isIntact(in: object) else {
-        throw .overwritten(cache: cache.slabs.name, slot: slot, copy: copy + 1)
+      guard let object = unsafe objects[place * copies + copy] else { continue }
+      guard unsafe stamp(place, copy).isIntact(in: object) else {
+        throw .overwritten(cache: cache.slabs.name, place: place, copy: copy + 1)
       }
-      unsafe objects[slot * copies + copy] = nil
+      unsafe objects[place * copies + copy] = nil
       unsafe cache.slabs.free(object)
     }
   }
 
-  private func stamp(_ slot: Int, _ copy: Int) -> ObjectStamp {
+  private func stamp(_ place: Int, _ copy: Int) -> ObjectStamp {
     ObjectStamp(
-      slot: slot, copy: copy, generation: slots[slot].generation,
-      objectBytes: caches[slots[slot].cache].objectBytes)
+      place: place, copy: copy, generation: places[place].generation,
+      objectBytes: caches[places[place].cache].objectBytes)
   }
 
   // MARK: Cleaning up
@@ -170,7 +171,7 @@ import Slab
       try Self.offline(handle)
       handles[index] = nil
     }
-    for slot in slots.indices { try free(slot: slot) }
+    for place in places.indices { try free(place: place) }
   }
 
   /// Destroys the caches, all of whose objects are free.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The check that every number of the report is explained by others: the recording's books among
 // themselves, the books against the allocator's counters, and nothing left at the end.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lines that fit a terminal of 80 columns.
 
 extension String {

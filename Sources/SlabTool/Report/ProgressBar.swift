@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How far a recording has been read, or a run has come, on standard error when that is a terminal; otherwise
 // nothing at all. The bar is removed when its owner ends.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers as reports show them: in the unit that fits.
 
 enum Quantity {
@@ -7,7 +8,7 @@ enum Quantity {
 
   /// Also for minutes and hours.
   static func duration(seconds: Double) -> String {
-    guard seconds >= 120 else { return duration(nanoseconds: Int(seconds * 1e9)) }
+    guard seconds >= 120 else { return duration(nanoseconds: Int(max(seconds, -1e9) * 1e9)) }
     // What an estimate can amount to has an end.
     let whole = Int(min(seconds, 1e15))
     return whole < 7200
@@ -32,14 +33,14 @@ enum Quantity {
 
   /// The value in the greatest unit of which it has at least one.
   private static func scaled(_ value: Double, by factor: Double, units: [String]) -> String {
-    var (value, unit) = (value, 0)
-    while value >= factor, unit + 1 < units.count {
-      value /= factor
+    var (magnitude, unit) = (min(abs(value), 1e20), 0)
+    while magnitude >= factor, unit + 1 < units.count {
+      magnitude /= factor
       unit += 1
     }
-    let tenths = Int((value * 10).rounded())
+    let tenths = Int((magnitude * 10).rounded())
     let text = unit == 0 ? (tenths / 10).grouped : "\((tenths / 10).grouped).\(tenths % 10)"
-    return "\(text) \(units[unit])"
+    return "\(value < 0 ? "-" : "")\(text) \(units[unit])"
   }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two replays of one recording side by side: by the rules of Linux 4.10, and by ours. `ratio` is
 // always 4.10 : ours.
 
@@ -13,7 +14,7 @@ struct ReplayComparison {
     Ratio.of(linux410.figures[keyPath: figure], current.figures[keyPath: figure])
   }
 
-  /// What was lived, which is the same; then what it cost, side by side.
+  /// The figures that both replays share; then the costs, side by side.
   func text() -> String {
     var table = TextTable(header: [
       "", linux410.figures.design.title, current.figures.design.title, "ratio",
@@ -33,7 +34,7 @@ struct ReplayComparison {
         ratio(figure).map(Quantity.ratio) ?? "",
       ])
     }
-    add("the recording lived", seconds: \.replaySeconds)
+    add("replay time", seconds: \.replaySeconds)
     add("offline, p50", \.offlineNs.p50, Quantity.duration(nanoseconds:))
     add("offline, p99", \.offlineNs.p99, Quantity.duration(nanoseconds:))
     add("offline, at most", \.offlineNs.max, Quantity.duration(nanoseconds:))
@@ -46,12 +47,13 @@ struct ReplayComparison {
     return ReplayReport.heading(
       "\(current.title), by the rules of Linux 4.10 and by the current ones")
       + ReplayReport.text(of: [
-        ("lived", current.lived), ("at the end", current.pinned),
-        ("out of order", current.outOfOrder), ("notes", current.figures.notes),
+        ("replayed", current.replayed), ("at the end", current.pinned),
+        ("irregular", current.irregular), ("notes", current.figures.notes),
       ])
       + "\n" + table.text() + "\n"
       + ReplayReport.text(of: [
-        ("sums, 4.10", linux410.sums), ("sums, current", current.sums), ("ran on", current.ranOn),
+        ("sums, 4.10", linux410.sums), ("sums, current", current.sums),
+        ("platform", current.platform),
       ])
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The report for a reader in a hurry.
 
 import Slab
@@ -9,13 +10,12 @@ extension ReplayReport {
     return (figures.slabinfo.map { $0 + "\n" } ?? "")
       + Self.heading("\(title)\(rules)")
       + Self.text(of: [
-        ("lived", lived), ("cost", cost), ("buried", buried), ("memory", memory),
-        ("at the end", pinned), ("out of order", outOfOrder), ("notes", figures.notes),
-        ("sums", sums), ("ran on", ranOn),
+        ("replayed", replayed), ("time", time), ("endings", endings), ("memory", memory),
+        ("at the end", pinned), ("irregular", irregular), ("notes", figures.notes),
+        ("sums", sums), ("platform", platform),
       ])
   }
 
-  /// What was lived.
   var title: String {
     let copies = figures.copies == 1 ? "" : ", \(figures.copies.grouped) copies side by side"
     return "slab replay of \(figures.recording)\(copies)"
@@ -45,35 +45,35 @@ extension ReplayReport {
     return text
   }
 
-  var lived: [String] {
+  var replayed: [String] {
     [
-      "\(figures.groups.grouped) groups, \(figures.offlined.grouped) of them offlined; "
+      "\(figures.groups.grouped) groups, \(figures.offlined.grouped) of them taken offline; "
         + "\(figures.rootCaches.grouped) root caches, \(figures.childCaches.grouped) child caches",
       "\(figures.allocations.grouped) allocations, \(figures.charged.grouped) of them charged",
-      "\(figures.frees.grouped) frees, \(figures.implicitFrees.grouped) implicit ones; "
+      "\(figures.frees.grouped) frees, \(figures.implicitFrees.grouped) of them implicit; "
         + "\(figures.unmatchedFrees.grouped) of unknown addresses, "
         + "\(figures.nullFrees.grouped) of NULL",
-      "\(figures.chargedFreesAfterOffline.grouped) charged objects freed after their group's end",
+      "\(figures.chargedFreesAfterOffline.grouped) charged objects freed after the end of their group",
     ]
   }
 
-  private var cost: [String] {
+  private var time: [String] {
     let rate = Int(figures.eventsPerSecond).grouped
     return [
-      "\(figures.events.grouped) events in \(Quantity.duration(seconds: figures.replaySeconds)), \(rate) a second"
+      "\(figures.events.grouped) events in \(Quantity.duration(seconds: figures.replaySeconds)), \(rate) per second"
     ]
   }
 
-  private var buried: [String] {
+  private var endings: [String] {
     let rate = Int(figures.childCachesReleasedPerSecond).grouped
     return [
       "offline took \(offlineLatencies)",
       "\(figures.groupsReleased.grouped) groups and "
         + "\(figures.childCachesReleased.grouped) child caches released in "
-        + "\(Quantity.duration(seconds: figures.workerSeconds)) of the workers' time, \(rate) caches a second",
+        + "\(Quantity.duration(seconds: figures.workerSeconds)) of worker time, \(rate) caches per second",
       "\(figures.listSteps.grouped) steps through lists of caches; "
         + "\(figures.fences.grouped) fences for \(figures.fenceBatches.grouped) batches; "
-        + "worker threads: \(figures.workerThreadsPeak) at most",
+        + "at most \(figures.workerThreadsPeak) worker threads",
     ]
   }
 
@@ -84,7 +84,7 @@ extension ReplayReport {
     var shown = [(latencies.p50, "(p50)")]
     if samples >= 100 { shown.append((latencies.p99, "(p99)")) }
     if samples >= 1000 { shown.append((latencies.p999, "(p99.9)")) }
-    shown.append((latencies.max, "at most"))
+    shown.append((latencies.max, "(max)"))
     return shown.map { "\(Quantity.duration(nanoseconds: $0)) \($1)" }.joined(separator: ", ")
   }
 
@@ -92,7 +92,7 @@ extension ReplayReport {
     [
       "\(Quantity.bytes(figures.peakBytes)) at the peak, \(Quantity.bytes(figures.bytesAtEnd)) at the end, "
         + "\(Quantity.bytes(figures.bytesAfterCleanup)) after the clean-up; "
-        + "\(Quantity.bytes(figures.returnedBytes)) given back",
+        + "\(Quantity.bytes(figures.returnedBytes)) returned",
       "charged: \(Quantity.bytes(figures.chargedBytesPeak)) at the peak, "
         + "\(Quantity.bytes(figures.chargedBytesAtEnd)) at the end, "
         + "\(Quantity.bytes(figures.chargedBytesAfterCleanup)) after the clean-up",
@@ -104,12 +104,12 @@ extension ReplayReport {
       "\(figures.liveAtEnd.grouped) objects live, \(figures.chargedLiveAtEnd.grouped) of them "
         + "charged; they pin \(figures.pinnedGroupsAtEnd.grouped) offline groups and "
         + "\(figures.pinnedChildCachesAtEnd.grouped) child caches",
-      "endings: \(figures.endings); \(figures.reparentedCaches.grouped) child caches went to the "
+      "endings: \(figures.endings); \(figures.reparentedCaches.grouped) child caches moved to the "
         + "parents of their groups",
     ]
   }
 
-  var outOfOrder: [String] {
+  var irregular: [String] {
     Irregularity.allCases.compactMap { irregularity in
       guard let count = irregularities[irregularity], count > 0 else { return nil }
       return "\(count.grouped) \(irregularity.rawValue): \(irregularity.treatment)"
@@ -117,11 +117,14 @@ extension ReplayReport {
   }
 
   var sums: [String] {
-    if figures.sumCheckFailures.isEmpty { return ["all \(figures.sumChecks) checks hold"] }
+    if figures.sumCheckFailures.isEmpty { return ["all \(figures.sumChecks) checks passed"] }
     return figures.sumCheckFailures.map { "WRONG: \($0)" }
   }
 
-  var ranOn: [String] {
-    ["per-CPU layer: \(figures.perCpuLayer); fences: \(figures.fenceKind)"]
+  var platform: [String] {
+    let reason = figures.fallbackReason.map { " (\($0))" } ?? ""
+    return [
+      "per-CPU layer: \(figures.perCpuLayer.rawValue)\(reason); fences: \(figures.fenceKind)"
+    ]
   }
 }

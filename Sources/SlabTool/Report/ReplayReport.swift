@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The report of a replay, as `--json` prints it: one flat object. Each number of the recording
 // is that of all copies together, except `root_caches`, which the copies share, and the numbers
 // of lines of text, of names of caches and of lost events, which are read once.
@@ -52,10 +53,10 @@ extension ReplayReport: Encodable {
 
 /// The figures under their names in JSON, spelt as in Swift.
 struct ReplayFigures: Encodable {
-  /// Of the report: a key that goes, or changes its meaning, makes a new one; new keys do not.
+  /// Of the report (docs/schema/replay-1.json): a key that goes, or changes its meaning, makes a new one; new keys do not.
   let version = 1
   let recording: String
-  /// Who printed the recording, and the cgroup hierarchy that was lived, as far as it tells.
+  /// What printed the recording, and the cgroup hierarchy that was lived, as far as it tells.
   let format: String
   let hierarchy: UInt64?
   let copies: Int
@@ -111,11 +112,15 @@ struct ReplayFigures: Encodable {
   let bytesAfterCleanup: Int
   let returnedBytes: Int
 
-  let perCpuLayer: String
-  let fenceKind: String
+  let perCpuLayer: PerCPUMode
+  /// Only with the fallback.
+  let fallbackReason: String?
+  let fenceKind: SlabStatistics.Fence
   let sumChecks: Int
   let sumCheckFailures: [String]
   let slabinfo: String?
+  /// Every counter of the allocator, under its own name (docs/counters.md).
+  let countersAtEnd, countersAfterCleanup: [String: Int]
 
   init(_ outcome: ReplayOutcome) {
     let (counts, copies) = (outcome.counts, outcome.copies)
@@ -158,7 +163,7 @@ struct ReplayFigures: Encodable {
 
     replaySeconds = outcome.replaySeconds
     eventsPerSecond = Self.rate(events, outcome.replaySeconds)
-    workerSeconds = Double(afterCleanup.workerNanoseconds) / 1e9
+    workerSeconds = afterCleanup.workerTime / .seconds(1)
     childCachesReleasedPerSecond = Self.rate(afterCleanup.childCachesReleased, workerSeconds)
     offlineNs = outcome.offlineLatencies
     groupsReleased = afterCleanup.groupsReleased
@@ -178,10 +183,13 @@ struct ReplayFigures: Encodable {
     returnedBytes = afterCleanup.returnedBytes
 
     perCpuLayer = afterCleanup.perCPUMode
+    fallbackReason = afterCleanup.fallbackReason
     fenceKind = afterCleanup.fence
     sumChecks = sumCheck.lines.count
     sumCheckFailures = sumCheck.failures
     slabinfo = outcome.slabinfo
+    countersAtEnd = outcome.countersAtEnd
+    countersAfterCleanup = outcome.countersAfterCleanup
   }
 
   private static func rate(_ count: Int, _ seconds: Double) -> Double {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Standard output and standard error by write(2), every failure of which is seen: a report that
 // a full disk swallowed is no report.
 
@@ -10,7 +11,7 @@ enum StandardStream {
     guard error == 0 else { throw .cannotWrite(errno: error) }
   }
 
-  /// Writes a message. There is nobody left to tell when that fails.
+  /// Writes a message. There is no place left to report when that fails.
   static func writeMessage(_ text: String) {
     _ = write(text, to: STDERR_FILENO)
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A table with aligned columns: the first to the left, the others to the right.
 
 struct TextTable {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Broken contracts of grace periods: each has its line, and the process ends, or goes on where the
 // documentation says so.
 
@@ -27,13 +28,13 @@ extension Allocator {
     _ root: Pointer<RootCache>, _ function: @escaping GracePeriodCallback.Function
   ) throws {
     let object = try allocate(from: root, in: nil)
-    Words(at: object)[2] = UInt64(state.address)
-    unsafe call(Pointer(nonzeroAddress: object), function)
+    Words(at: object)[2] = UInt64(address)
+    unsafe call(Pointer<GracePeriodCallback>(nonzeroAddress: object), function)
   }
 }
 
 private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
-  Allocator(state: Pointer(nonzeroAddress: UInt(Words(at: UInt(bitPattern: head))[2])))
+  unsafe Allocator(nonzeroAddress: UInt(Words(at: UInt(bitPattern: head))[2]))
 }
 
 @Suite(.inTurn) struct BadUseTests {
@@ -81,7 +82,7 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
     #expect(try errorText(of: result) == "slab: reader: a section was ended that is not open\n")
   }
 
-  /// Whoever runs the callback: a worker, or without one the thread that waits.
+  /// Whatever runs the callback: a worker, or without one the thread that waits.
   @Test(arguments: [false, true]) func barrierInACallback(isWithoutWorker: Bool) async throws {
     let result = await #expect(
       processExitsWith: .signal(SIGABRT), observing: [\.standardErrorContent]
@@ -142,10 +143,10 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
     configuration.tracksReaders = true
     try withAllocator(configuration: configuration) { allocator in
       let section = allocator.beginReading(suspends: true)
-      let word = allocator.state.pointee.readers.word.first
+      let word = allocator.readers.pointee.word.first
       let ender = TestThread {
         #expect(
-          eventually { allocator.state.pointee.readers.word.first != word })
+          eventually { allocator.readers.pointee.word.first != word })
         allocator.endReading(section)
       }
       allocator.synchronize()
@@ -216,12 +217,12 @@ private func allocator(of head: UnsafeMutableRawPointer) -> Allocator {
       allocator.expectError(.cacheBusy(objects: 1)) { () throws(AllocatorError) in
         try allocator.destroy(root)
       }
-      try allocator.offline(group)
+      try allocator.close(group)
       allocator.expectError(.groupOffline) { () throws(AllocatorError) in
-        try allocator.offline(group)
+        try allocator.close(group)
       }
       allocator.expectError(.rootGroup) { () throws(AllocatorError) in
-        try allocator.offline(allocator.rootGroup)
+        try allocator.close(allocator.rootGroup)
       }
       let section = allocator.beginReading()
       allocator.free(object)

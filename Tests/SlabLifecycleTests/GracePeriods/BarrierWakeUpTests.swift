@@ -1,5 +1,6 @@
-// A type-safe cache that awaits a barrier gets it, and is released, without anybody who waits: whoever
-// puts it on the batch asks for the barrier, and whoever ends the barrier wakes a worker.
+// SPDX-License-Identifier: Apache-2.0
+// A type-safe cache that awaits a barrier gets it, and is released, without a thread that waits: the one
+// that puts it on the batch asks for the barrier, and the one that ends the barrier wakes a worker.
 
 import SlabPlatform
 import SlabTestSupport
@@ -10,7 +11,7 @@ import Testing
 
 #if DEBUG
   @Suite(.inTurn) struct BarrierWakeUpTests {
-    /// The last who keeps a root is an allocation that was building a child for it, and failed.
+    /// The last thing that keeps a root is an allocation that was building a child for it, and failed.
     @Test func aRootThatAChildKeptToTheLast() async {
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
@@ -45,7 +46,7 @@ import Testing
           let thread = TestThread { allocator.unhold(root) }
           #expect(PausePoints.waitUntilReached(.beforeBarrierCookie))
           // A worker has looked, found no cookie, and sleeps.
-          let lifecycle = Pointer<Lifecycle>(of: &allocator.state.pointee.lifecycle)
+          let lifecycle = Pointer<Lifecycle>(of: &allocator.lifecycle.pointee)
           #expect(
             eventually {
               lifecycle.pointee.workers.awake.load(ordering: .relaxed) == 0

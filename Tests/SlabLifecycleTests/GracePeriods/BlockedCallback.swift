@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import SlabPlatform
 import SlabTestSupport
 import Synchronization
@@ -22,11 +23,11 @@ final class BlockedCallback: Sendable {
   ) throws {
     let object = try allocator.allocate(from: root, in: nil)
     let words = Words(at: object)
-    words[2] = UInt64(allocator.state.address)
+    words[2] = UInt64(allocator.address)
     // SAFETY: the tests wait for the callbacks before this goes.
     words[3] = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
     words[4] = blocks ? 1 : 0
-    let head = Pointer<GracePeriodCallback>(nonzeroAddress: object)
+    let head = unsafe Pointer<GracePeriodCallback>(nonzeroAddress: object)
     unsafe head.unsafePointer.initialize(to: GracePeriodCallback())
     unsafe head.pointee.function = { head in
       let words = Words(at: UInt(bitPattern: head))
@@ -36,9 +37,9 @@ final class BlockedCallback: Sendable {
       blocked.begun.add(1, ordering: .releasing)
       while words[4] == 1, !blocked.isOpen.load(ordering: .acquiring) { Threads.yield() }
       blocked.ran.add(1, ordering: .releasing)
-      Allocator(state: Pointer(nonzeroAddress: UInt(words[2]))).free(UInt(bitPattern: head))
+      unsafe Allocator(nonzeroAddress: UInt(words[2])).free(UInt(bitPattern: head))
     }
-    _ = allocator.state.callbackQueue(queue).push(head)
-    allocator.state.kickCallbackWorker(isHurried: true)
+    _ = allocator.callbackQueue(queue).push(head)
+    allocator.kickCallbackWorker(isHurried: true)
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The order of callbacks of several workers, one of which is held up: by a callback that blocks, or at
 // a pause point. A barrier waits for the one that is held up; the others go on.
 
@@ -15,7 +16,7 @@ import Testing
     configuration.callbackWorkerLimit = 2
     try withAllocator(configuration: configuration) { allocator in
       // Queue 0 is worker 0's, queue 1 worker 1's.
-      guard allocator.state.pointee.callbacks.queueCount > 1 else { return }
+      guard allocator.callbacks.pointee.queueCount > 1 else { return }
       let root = try allocator.makeCache("cache", size: 64)
       let slow = BlockedCallback()
       let quick = BlockedCallback()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A server forbids system calls after its allocators have started: membarrier, and perhaps the way around it.
 
 import Glibc
@@ -17,7 +18,7 @@ private func makeScene() throws -> (Allocator, Pointer<RootCache>, Pointer<Group
   try use(allocator, root, early)
   try allocator.close(early)
   allocator.release(early)
-  allocator.waitUntilDrained()
+  allocator.waitUntilIdle()
   allocator.barrier()
   return (allocator, root, group)
 }
@@ -38,7 +39,7 @@ private func errorLines(_ result: ExitTest.Result?) throws -> [Substring] {
 
 @Suite(.inTurn) struct FilterTests {
   private static var isSequenced: Bool {
-    (try? PerCPUMode.choose()) == .restartableSequences
+    (try? PerCPUMode.choose().mode) == .restartableSequences
   }
 
   /// Without membarrier each CPU is visited: everything goes on, and one line says so.
@@ -59,14 +60,14 @@ private func errorLines(_ result: ExitTest.Result?) throws -> [Substring] {
       if child == 0 {
         guard (try? allocator.close(group)) != nil else { _exit(1) }
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         _exit(allocator.statistics.groupsReleased == 2 ? 42 : 2)
       }
       #expect(exitCode(ofChild: child) == 42)
       try allocator.close(group)
       allocator.release(group)
       try allocator.destroy(root)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 2)
       #expect(allocator.statistics.rootCachesReleased == 1)
       expectWhole(allocator)
@@ -81,7 +82,7 @@ private func errorLines(_ result: ExitTest.Result?) throws -> [Substring] {
     #expect(Set(try errorLines(result)) == Set(expected))
   }
 
-  /// Without either, allocating, freeing and fork go on, what has ended waits, and whoever would have to
+  /// Without either, allocating, freeing and fork go on, what has ended waits, and a thread that would have to
   /// wait for it ends the process.
   @Test func affinityForbiddenAsWell() async throws {
     guard Self.isSequenced else { return }

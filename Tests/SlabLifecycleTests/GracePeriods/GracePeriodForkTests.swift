@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // fork in the middle of grace periods: the child inherits what was queued, waits for no reader of the
-// parent's, and drains all of it; the parent goes on as if nothing had been.
+// parent's, and settles all of it; the parent goes on as if nothing had been.
 
 import Glibc
 import SlabPlatform
@@ -17,7 +18,7 @@ private func useGracePeriods(_ allocator: Allocator, _ root: Pointer<RootCache>)
   guard queue(1, on: allocator, root) else { return 2 }
   allocator.barrier()
   if CallbackCount.ran.load(ordering: .relaxed) <= ran { return 3 }
-  allocator.waitUntilDrained()
+  allocator.waitUntilIdle()
   if root.sum(RootCache.Sum.deferred) != 0 { return 4 }
   let figures = allocator.statistics
   if figures.pendingCallbacks != 0 { return 5 }
@@ -37,11 +38,11 @@ private func queue(_ count: Int, on allocator: Allocator, _ root: Pointer<RootCa
     guard let object = try? allocator.allocate(from: root, in: nil),
       let other = try? allocator.allocate(from: root, in: nil)
     else { return false }
-    Words(at: object)[2] = UInt64(allocator.state.address)
+    Words(at: object)[2] = UInt64(allocator.address)
     unsafe allocator.call(Pointer(nonzeroAddress: object)) { head in
       let object = UInt(bitPattern: head)
       CallbackCount.ran.add(1, ordering: .relaxed)
-      Allocator(state: Pointer(nonzeroAddress: UInt(Words(at: object)[2]))).free(object)
+      unsafe Allocator(nonzeroAddress: UInt(Words(at: object)[2])).free(object)
     }
     allocator.freeAfterGracePeriod(other)
   }
@@ -97,12 +98,12 @@ private final class OtherReader: Sendable {
         for round in 0..<5 {
           let reader = OtherReader(of: allocator)
           let cookie = allocator.gracePeriodCookie()
-          let word = allocator.state.pointee.readers.word.first
+          let word = allocator.readers.pointee.word.first
           let waiter = waits ? TestThread { allocator.synchronize(cookie) } : nil
           if waits {
             #expect(
               eventually {
-                allocator.state.pointee.readers.word.first != word
+                allocator.readers.pointee.word.first != word
               })
           }
           let process = forkProcess()
@@ -143,7 +144,7 @@ private final class OtherReader: Sendable {
           #expect(CallbackCount.ran.load(ordering: .relaxed) == before)
           #expect(allocator.statistics.cachesAwaitingBarrier == 1)
           reader.end()
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(CallbackCount.ran.load(ordering: .relaxed) == before + 700)
           #expect(allocator.statistics.rootCachesReleased == released + 1)
         }

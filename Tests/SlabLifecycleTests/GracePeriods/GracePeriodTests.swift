@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Grace periods: what they wait for and what not, cookies, callbacks, barriers, deferred frees.
 
 import SlabPlatform
@@ -20,14 +21,14 @@ import Testing
     try withAllocator { allocator in
       let section = allocator.beginReading()
       let isOver = Shared(false)
-      let word = allocator.state.pointee.readers.word.first
+      let word = allocator.readers.pointee.word.first
       let waiter = TestThread {
         allocator.synchronize()
         isOver.with { $0 = true }
       }
       // The wait has begun once the index has changed.
       #expect(
-        eventually { allocator.state.pointee.readers.word.first != word })
+        eventually { allocator.readers.pointee.word.first != word })
       #expect(!isOver.with { $0 })
       // Sections that begin now are not waited for.
       let later = allocator.beginReading()
@@ -39,11 +40,11 @@ import Testing
     }
   }
 
-  /// Each grace period changes the index and costs one membarrier, or a turn of the slots' locks.
+  /// Each grace period changes the index and costs one membarrier, or a turn of the stripes' locks.
   @Test func costsOneFence() async {
     await #expect(processExitsWith: .success) {
       try withAllocator { allocator in
-        let isFencedByCall = allocator.state.pointee.region.mode == .restartableSequences
+        let isFencedByCall = allocator.region.pointee.mode == .restartableSequences
         for _ in 0..<10 {
           // The first fails and is made again; without that there is no second.
           for (nth, failing) in [(1, isFencedByCall ? 1 : 0), (2, 0)] {
@@ -51,9 +52,9 @@ import Testing
             allocator.synchronize()
             #expect(FaultInjection.end() == failing)
           }
-          let word = allocator.state.pointee.readers.word.first
+          let word = allocator.readers.pointee.word.first
           allocator.synchronize()
-          #expect(allocator.state.pointee.readers.word.first == word ^ Readers.indexBit)
+          #expect(allocator.readers.pointee.word.first == word ^ Readers.indexBit)
         }
       }
     }
@@ -73,12 +74,15 @@ import Testing
     }
   }
 
-  /// The counters of sections wrap: what counts is the difference.
-  @Test func sectionsAcrossTheCountersEnd() throws {
+  /// The counters of sections wrap, and so do their sums: what counts is the difference.
+  @Test(arguments: [false, true]) func sectionsAcrossTheCountersEnd(onEveryStripe: Bool) throws {
     try withAllocator { allocator in
-      let state = allocator.state
-      let block = state.pointee.readers.word.first & ~63
-      for counter in 0..<4 { state.pointee.region.add(Int.max, toCounter: counter, of: block) }
+      let state = allocator
+      let block = state.readers.pointee.word.first & ~63
+      for stripe in 0..<(onEveryStripe ? state.region.pointee.stripeCount : 1) {
+        let counters = Words(at: state.region.pointee.address(block, onStripe: stripe))
+        for counter in 0..<4 { counters[counter] = UInt64(Int.max) }
+      }
       for _ in 0..<3 {
         let isOver = Shared(false)
         let section = allocator.beginReading()
@@ -86,7 +90,7 @@ import Testing
           allocator.synchronize()
           isOver.with { $0 = true }
         }
-        while state.pointee.gracePeriods.value.load(ordering: .acquiring) & 1 == 0 {
+        while state.gracePeriods.pointee.value.load(ordering: .acquiring) & 1 == 0 {
           Threads.yield()
         }
         #expect(state.hasOpenSections)
@@ -117,10 +121,10 @@ import Testing
   @Test func cookieOfTheMiddleWaitsForTheNext() throws {
     try withAllocator { allocator in
       let section = allocator.beginReading()
-      let word = allocator.state.pointee.readers.word.first
+      let word = allocator.readers.pointee.word.first
       let waiter = TestThread { allocator.synchronize() }
       #expect(
-        eventually { allocator.state.pointee.readers.word.first != word })
+        eventually { allocator.readers.pointee.word.first != word })
       let cookie = allocator.gracePeriodCookie()
       allocator.endReading(section)
       waiter.join()
@@ -144,7 +148,7 @@ import Testing
       #expect(eventually { begun.with { $0 } == 8 })
       allocator.endReading(section)
       for waiter in waiters { waiter.join() }
-      // One that was going on, and those after it: each serves all who asked before it began.
+      // One that was going on, and those after it: each serves all threads that asked before it began.
       #expect(allocator.statistics.gracePeriods - before <= 8)
       #expect(allocator.statistics.gracePeriods > before)
     }
@@ -224,9 +228,9 @@ import Testing
       allocator.endReading(section)
       allocator.barrier()
       #expect(root.sum(RootCache.Sum.deferred) == 0)
-      try allocator.offline(group)
+      try allocator.close(group)
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(rootGroupBytes(allocator) == 0)
       try allocator.destroy(root)
     }
@@ -245,7 +249,7 @@ import Testing
       // Its name is free at once, though its objects wait.
       let again = try allocator.makeCache("cache", size: 64)
       allocator.endReading(section)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 1)
       allocator.free(kept)
       try allocator.destroy(again)
@@ -253,7 +257,7 @@ import Testing
     }
   }
 
-  /// A flood makes grace periods come faster, and slows whoever makes it.
+  /// A flood makes grace periods come faster, and slows the thread that makes it.
   @Test func aFloodIsBounded() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
@@ -291,12 +295,12 @@ final class CallbackLog: Sendable {
     let object = try! allocator.allocate(from: root, in: nil)
     let words = Words(at: object)
     words[2] = UInt64(number)
-    words[3] = UInt64(allocator.state.address)
+    words[3] = UInt64(allocator.address)
     // SAFETY: the log outlives the callbacks: the tests wait for them.
     words[4] = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
     unsafe allocator.call(Pointer(nonzeroAddress: object)) { head in
       let words = Words(at: UInt(bitPattern: head))
-      let allocator = Allocator(state: Pointer(nonzeroAddress: UInt(words[3])))
+      let allocator = unsafe Allocator(nonzeroAddress: UInt(words[3]))
       // SAFETY: as above.
       let log = unsafe Unmanaged<CallbackLog>.fromOpaque(
         UnsafeRawPointer(bitPattern: UInt(words[4]))!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Litmus tests: two or three threads, a few words, and an outcome that must not be seen. They are the
 // shapes that the orders of the core are there for; each runs many times, since one says nothing.
 
@@ -26,7 +27,7 @@ import Testing
             let section = allocator.beginReading()
             let x = words.x.load(ordering: .relaxed)
             for _ in 0..<x % 64 { Threads.pause() }
-            // Acquiring: pairs with the releasing store: who sees Y has a grace period behind X.
+            // Acquiring: pairs with the releasing store: a thread that sees Y has a grace period behind X.
             let y = words.y.load(ordering: .acquiring)
             allocator.endReading(section)
             if y > x { words.forbidden.add(1, ordering: .relaxed) }
@@ -47,7 +48,7 @@ import Testing
     }
   }
 
-  /// Message passing: whoever finds an object finds it whole, though its memory was another object's a
+  /// Message passing: a reader that finds an object finds it whole, though its memory was another object's a
   /// moment ago.
   @Test func publishedObjectsAreWhole() throws {
     try withAllocator { allocator in
@@ -123,7 +124,7 @@ import Testing
         }
       }
       while words.looks.load(ordering: .relaxed) < 2000 { Threads.yield() }
-      for _ in 0..<(Self.rounds / 10) where !allocator.state.deferredSheafStandsStill() {
+      for _ in 0..<(Self.rounds / 10) where !allocator.deferredSheafStandsStill() {
         words.forbidden.add(1, ordering: .relaxed)
       }
       words.isOver.store(true, ordering: .relaxed)
@@ -143,7 +144,7 @@ import Testing
         for _ in 0..<100 {
           allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
         }
-        allocator.state.kickCallbackWorker(isHurried: true)
+        allocator.kickCallbackWorker(isHurried: true)
         for _ in 0..<round % 256 { Threads.pause() }
         if round % 2 == 0 { Threads.yield() }
         try allocator.destroy(root)
@@ -155,7 +156,7 @@ import Testing
   @Test func destroyAgainstASlowDeferredFree() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
-      let deferred = Pointer<DeferredFrees>(of: &allocator.state.pointee.callbacks.deferred)
+      let deferred = Pointer<DeferredFrees>(of: &allocator.deferredFrees.pointee)
       let object = try allocator.allocate(from: root, in: nil)
       // As in `freeDeferred`, before the free.
       deferred.pointee.freeing.add(1, ordering: .sequentiallyConsistent)
@@ -179,11 +180,12 @@ import Testing
   @Test func barrierAgainstAFlushThatIsSlow() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
-      let deferred = Pointer<DeferredFrees>(of: &allocator.state.pointee.callbacks.deferred)
+      let deferred = Pointer<DeferredFrees>(of: &allocator.deferredFrees.pointee)
       // The first opens the sheaf; then nobody is at work on it.
       allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
       allocator.barrier()
-      deferred.pointee.lock.lock()
+      HeldLocks.beginFork()
+      let lock = deferred.pointee.lock.lock()
       allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
       // As in `flushDeferredFrees`, up to the fence.
       deferred.pointee.isMoving.store(true, ordering: .sequentiallyConsistent)
@@ -199,7 +201,7 @@ import Testing
       #expect(root.sum(RootCache.Sum.deferred) == 1)
       deferred.pointee.isUsed.store(true, ordering: .sequentiallyConsistent)
       deferred.pointee.isMoving.store(false, ordering: .sequentiallyConsistent)
-      deferred.pointee.lock.unlock()
+      lock.unlock()
       waiter.join()
       try allocator.destroy(root)
     }
@@ -215,7 +217,7 @@ import Testing
         for _ in 0..<(Self.rounds / 4) {
           guard let object = try? allocator.allocate(from: root, in: nil) else { return }
           allocator.freeAfterGracePeriod(object)
-          if thread == 2 { allocator.state.flushDeferredFrees() } else { allocator.barrier() }
+          if thread == 2 { allocator.flushDeferredFrees() } else { allocator.barrier() }
           if thread < 2, root.sum(RootCache.Sum.deferred) != 0 { late.with { $0 += 1 } }
         }
       }
@@ -243,20 +245,23 @@ private final class LitmusWords: Sendable {
 extension Pointer where Pointee == AllocatorState {
   /// Closes the sheaf of deferred frees, fences, and looks twice at every CPU's words.
   fileprivate func deferredSheafStandsStill() -> Bool {
-    pointee.callbacks.deferred.lock.lock()
-    defer { pointee.callbacks.deferred.lock.unlock() }
-    let mode = pointee.region.mode
-    let word = pointee.callbacks.deferred.words.exchange(.closed, mode: mode)
-    defer { _ = pointee.callbacks.deferred.words.exchange(word, mode: mode) }
-    guard (try? pointee.region.fence()) != nil else { return false }
-    let before = words(of: word)
-    for _ in 0..<300 { Threads.pause() }
-    return words(of: word) == before
+    let lock = deferredFrees.pointee.lock.lock()
+    let mode = region.pointee.mode
+    let word = deferredFrees.pointee.words.exchange(.closed, mode: mode)
+    var standsStill = false
+    if (try? region.pointee.fence()) != nil {
+      let before = words(of: word)
+      for _ in 0..<300 { Threads.pause() }
+      standsStill = words(of: word) == before
+    }
+    _ = deferredFrees.pointee.words.exchange(word, mode: mode)
+    lock.unlock()
+    return standsStill
   }
 
   private func words(of word: SheafWord) -> [UInt64] {
-    (0..<pointee.region.slotCount).flatMap { slot in
-      let first = pointee.region.address(word.first, onSlot: slot)
+    (0..<region.pointee.stripeCount).flatMap { stripe in
+      let first = region.pointee.address(word.first, onStripe: stripe)
       let count = AtomicWord(at: first).load()
       // What stands above the top is nobody's, but must not change either.
       return [count] + (1...word.capacity).map { AtomicWord(at: first + UInt($0 * 8)).load() }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Readers that hold grace periods up: what is said of them, when, and when nothing is.
 
 import SlabPlatform
@@ -34,7 +35,7 @@ private struct StallReport: Equatable {
       processExitsWith: .success, observing: [\.standardErrorContent]
     ) { [tracks = tracks as Bool] in
       var configuration = AllocatorConfiguration()
-      configuration.stallNanoseconds = 40_000_000
+      configuration.stallTimeout = .milliseconds(40)
       configuration.tracksReaders = tracks
       try withAllocator(configuration: configuration) { allocator in
         let sections = [allocator.beginReading(line: 42), allocator.beginReading(line: 43)]
@@ -67,7 +68,7 @@ private struct StallReport: Equatable {
       processExitsWith: .success, observing: [\.standardErrorContent]
     ) {
       var configuration = AllocatorConfiguration()
-      configuration.stallNanoseconds = 20_000_000
+      configuration.stallTimeout = .milliseconds(20)
       try withAllocator(configuration: configuration) { allocator in
         let root = try allocator.makeCache("cache", size: 64)
         for wait in [{ allocator.synchronize() }, { allocator.barrier() }] {
@@ -94,7 +95,7 @@ private struct StallReport: Equatable {
       processExitsWith: .success, observing: [\.standardErrorContent]
     ) {
       var configuration = AllocatorConfiguration()
-      configuration.stallNanoseconds = 0
+      configuration.stallTimeout = .zero
       try withAllocator(configuration: configuration) { allocator in
         let section = allocator.beginReading()
         let waiter = TestThread { allocator.synchronize() }

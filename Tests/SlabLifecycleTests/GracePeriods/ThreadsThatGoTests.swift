@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads that queue something and end at once, or are moved to another CPU in between: what they
 // queued belongs to no thread, and is done.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the torture tests share (in the manner of rcutorture): a writer replaces the published element
 // again and again; the old one goes through a pipeline and gets older by one with each grace period.
 //

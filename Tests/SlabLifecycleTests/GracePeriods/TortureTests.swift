@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Torture of grace periods: every way to wait for one against every way to read. Bounded by the
 // number of replacements; the seed is printed.
 
@@ -73,7 +74,7 @@ import Testing
     }
   }
 
-  /// One stage for each cookie that is over when it is looked at; now and then somebody waits.
+  /// One stage for each cookie that is over when it is looked at; now and then a thread waits.
   @Test func polledCookies() throws {
     try torture { torture in
       let allocator = torture.allocator

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // The worked example of docs/type-safe-caches.md: a hash table whose readers take no lock, of objects
 // that are freed by a plain `free` and used again at once, perhaps in another chain. That they stay
-// objects of the cache while somebody reads is all that the readers rely on.
+// objects of the cache while a thread reads is all that the readers rely on.
 //
 //   object      next     the next object of the chain, or the chain's end: its bucket's number << 1 | 1
 //               count    references; 0 for an object that is free or on its way to it
@@ -24,7 +25,7 @@ struct TypeSafeTable: Sendable {
 
   final class Bucket: Sendable {
     /// The writers'.
-    let lock = Lock()
+    let lock = Lock(outsideOfTheOrder: ())
     let first: Atomic<UInt>
 
     init(index: Int) { first = Atomic(TypeSafeTable.end(of: index)) }
@@ -34,7 +35,7 @@ struct TypeSafeTable: Sendable {
     let address: UInt
 
     var next: AtomicWord { AtomicWord(at: address) }
-    var count: Pointer<Atomic<Int>> { Pointer(nonzeroAddress: address + 8) }
+    var count: Pointer<Atomic<Int>> { unsafe Pointer(nonzeroAddress: address + 8) }
     var key: AtomicWord { AtomicWord(at: address + 16) }
     var check: AtomicWord { AtomicWord(at: address + 24) }
   }

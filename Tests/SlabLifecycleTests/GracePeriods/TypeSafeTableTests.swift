@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The example at work: many readers and writers, few buckets, groups that come and go underneath.
 
 import SlabPlatform

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Type-safe caches: the memory that a reader has found stays an object of its cache for as long as
 // its section is open, objects are used again at once, and the end goes through one barrier.
 
@@ -82,7 +83,7 @@ import Testing
         #expect(!(try allocator.slabinfo()).contains("\ncache "))
       }
       allocator.endReading(section)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.rootCachesReleased == 3)
       #expect(allocator.statistics.barrierBatches <= 2)
     }
@@ -101,9 +102,9 @@ import Testing
         }
         allocator.release(group)
       }
-      if !rootFirst { allocator.waitUntilDrained() }
+      if !rootFirst { allocator.waitUntilIdle() }
       for root in roots { try allocator.destroy(root) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       let figures = allocator.statistics
       #expect(figures.childCachesReleased == 150)
       #expect(figures.groupsReleased == 50)
@@ -117,13 +118,13 @@ import Testing
       let root = try allocator.makeCache("cache", size: 64, options: .typeSafe)
       let group = try allocator.makeGroup("group")
       let object = try allocator.allocate(from: root, in: group)
-      try allocator.offline(group)
+      try allocator.close(group)
       allocator.free(object)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesShutDown == 1)
       #expect(allocator.statistics.childCachesReleased == 0)
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.childCachesReleased == 1)
       try allocator.destroy(root)
     }
@@ -148,18 +149,18 @@ import Testing
       // The slab that a reader may still look into is charged, as is the one with the object.
       #expect(parent.currentBytes > 0)
       allocator.endReading(section)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 1)
       #expect(allocator.cache(of: left)!.pointee.group == parent)
       allocator.free(left)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(parent.currentBytes == 0)
       allocator.release(parent)
       for root in [root, other] { try allocator.destroy(root) }
     }
   }
 
-  /// A group that is over but for one object: its empty slabs have gone back when all is drained.
+  /// A group that is over but for one object: its empty slabs have gone back when all is settled.
   @Test func emptySlabsOfAGroupThatLivesOn() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 1024, options: .typeSafe)
@@ -168,7 +169,7 @@ import Testing
         let objects = try (0..<100).map { _ in try allocator.allocate(from: root, in: group) }
         for object in objects.dropFirst() { allocator.free(object) }
         allocator.release(group)
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         #expect(allocator.statistics.pendingCallbacks == 0)
         expectWhole(allocator)
         allocator.free(objects[0])

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Objects that await a grace period, counted for the groups that have them: only they are waited for.
 
 import SlabPlatform
@@ -28,7 +29,7 @@ import Testing
       allocator.expectError(.groupLimit(full)) { () throws(AllocatorError) in
         try allocator.allocate(from: root, in: full)
       }
-      // Whoever waits asks for a barrier.
+      // A thread that waits asks for a barrier.
       #expect(allocator.statistics.barriers == barriers)
       #expect(awaiting(other) == 600 && awaiting(allocator.rootGroup) == 600 && awaiting(full) == 0)
       // Its own ones it waits for: until its patience ends, since this thread is in a section.
@@ -64,12 +65,12 @@ import Testing
       allocator.freeAfterGracePeriod(objects[1])
       // The slab of a type-safe cache waits although its object is free at once.
       allocator.free(slab)
-      allocator.state.flushDeferredFrees()
+      allocator.flushDeferredFrees()
       #expect(awaiting(child) == 3 && awaiting(parent) == 3)
       allocator.release(child)
       #expect(eventually { allocator.cache(of: held)!.pointee.group == parent })
       allocator.freeAfterGracePeriod(objects[2])
-      allocator.state.flushDeferredFrees()
+      allocator.flushDeferredFrees()
       #expect(awaiting(parent) == 4)
       allocator.endReading(section)
       allocator.barrier()

@@ -1,4 +1,5 @@
-// Events of groups: who counts what, and how a watcher learns of it.
+// SPDX-License-Identifier: Apache-2.0
+// Events of groups: which group counts what, and how a watcher learns of it.
 
 import SlabPlatform
 import SlabTestSupport
@@ -97,8 +98,8 @@ import Testing
       #expect(counts(allocator.events(of: parent, local: false)) == [0, 0, 1, 0])
       let more = try allocator.take(1, from: root, in: busy)
       #expect(neighbour.count < 3)
-      #expect(allocator.events(of: spared, local: true)[.low] > 0)
-      #expect(allocator.events(of: parent, local: true)[.low] == 0)
+      #expect(allocator.events(of: spared, local: true).low > 0)
+      #expect(allocator.events(of: parent, local: true).low == 0)
       for object in objects + more { allocator.free(object) }
       for shrinker in shrinkers { allocator.unregisterShrinker(shrinker) }
       own.freeAll()
@@ -110,7 +111,7 @@ import Testing
     }
   }
 
-  /// What waits to be told is not in the way of those who end groups in the right order.
+  /// What waits to be told is not in the way of threads that end groups in the right order.
   @Test(arguments: [false, true])
   func aChangedGroupEndsAsAnyOther(parentIsWatched: Bool) async {
     await #expect(processExitsWith: .success) { [parentIsWatched] in
@@ -126,7 +127,7 @@ import Testing
           for group in watched { allocator.unwatch(group) }
           allocator.release(child)
           allocator.release(parent)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           // They are there until they are put back, and offline.
           for _ in watched {
             let group = try #require(allocator.takeChangedGroup())
@@ -138,7 +139,7 @@ import Testing
     }
   }
 
-  /// On the stack once until it is taken; then again, even while somebody has it in hand.
+  /// On the stack once until it is taken; then again, even while the notifier has it in hand.
   @Test func onceUntilItIsTaken() throws {
     try withAllocator { allocator in
       let group = try allocator.makeGroup("group")
@@ -149,7 +150,7 @@ import Testing
       group.note(.high)
       let second = try #require(allocator.takeChangedGroup())
       #expect(first == group && second == group)
-      #expect(allocator.events(of: group, local: false)[.high] == 7)
+      #expect(allocator.events(of: group, local: false).high == 7)
       allocator.wakeForChanges()
       #expect(allocator.takeChangedGroup() == nil)
       allocator.unwatch(group)
@@ -170,9 +171,9 @@ import Testing
       allocator.watch(group)
       let object = try allocator.allocate(from: root, in: group)
       if freedFirst { allocator.free(object) }
-      #expect(!allocator.isEmpty(group))
-      try allocator.offline(group)
-      #expect(allocator.isEmpty(group) == freedFirst)
+      #expect(!allocator.isDrained(group))
+      try allocator.close(group)
+      #expect(allocator.isDrained(group) == freedFirst)
       func takeChanges() -> Int {
         allocator.wakeForChanges()
         var taken = 0
@@ -189,14 +190,14 @@ import Testing
         allocator.free(object)
         #expect(takeChanges() > 0)
       }
-      #expect(allocator.isEmpty(group))
+      #expect(allocator.isDrained(group))
       allocator.unwatch(group)
       allocator.release(group)
       try allocator.destroy(root)
     }
   }
 
-  /// Every change is seen in the end, however the notifier and those who change things meet.
+  /// Every change is seen in the end, however the notifier and the threads that change things meet.
   @Test func noWakeUpIsLost() throws {
     try withAllocator { allocator in
       let groups = try (0..<3).map { try allocator.makeGroup("group-\($0)") }
@@ -204,7 +205,7 @@ import Testing
       let seen = Shared([UInt: Int]())
       let notifier = TestThread {
         while let group = allocator.takeChangedGroup() {
-          let count = allocator.events(of: group, local: false)[.high]
+          let count = allocator.events(of: group, local: false).high
           seen.with { $0[group.address] = max($0[group.address] ?? 0, count) }
           allocator.putBackChangedGroup(group)
         }
@@ -214,7 +215,7 @@ import Testing
           for step in 0..<20 { groups[(thread + step) % 3].note(.high) }
         }
         for group in groups {
-          let count = allocator.events(of: group, local: false)[.high]
+          let count = allocator.events(of: group, local: false).high
           let isSeen = eventually { seen.with { $0[group.address] ?? 0 } == count }
           #expect(isSeen, "round \(round)")
           guard isSeen else { break }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Before a charge is refused: what is on its way back already is waited for, and nothing else.
 
 import SlabPlatform
@@ -69,7 +70,7 @@ import Testing
       let other = try allocator.makeGroup("other")
       let object = try allocator.allocate(from: root, in: full)
       try withWorkersHeldOff(of: allocator) {
-        try allocator.offline(other)
+        try allocator.close(other)
         #expect(other.hasEndings && allocator.rootGroup.hasEndings && !full.hasEndings)
         allocator.expectError(.groupLimit(full)) { () throws(AllocatorError) in
           try allocator.allocate(from: root, in: full)

@@ -1,4 +1,5 @@
-// Whom a reclaim visits, whom it fences, and what it remembers: counts, no times.
+// SPDX-License-Identifier: Apache-2.0
+// What a reclaim visits, what it fences, and what it remembers: counts, no times.
 
 import SlabPlatform
 import SlabTestSupport
@@ -35,16 +36,16 @@ import Testing
   }
 
   private func steps(_ allocator: Allocator, _ body: () throws -> Void) rethrows -> Int {
-    let before = allocator.state.pointee.registry.reclaimSteps
+    let before = allocator.counters.pointee.reclaimSteps.value
     try body()
-    return allocator.state.pointee.registry.reclaimSteps - before
+    return allocator.counters.pointee.reclaimSteps.value - before
   }
 
   private func reclaimSteps(_ allocator: Allocator, _ group: Pointer<Group>) -> Int {
     steps(allocator) { allocator.reclaim(bytes: 1, of: group) }
   }
 
-  /// Whoever has nothing is not visited, however many there are.
+  /// A group that has nothing is not visited, however many there are.
   @Test func aRefusalVisitsNobodyWhoHasNothing() throws {
     try withFamily { allocator, root, parent, children in
       for _ in 0..<3 {
@@ -58,7 +59,7 @@ import Testing
     }
   }
 
-  /// The one of many who has something is found, and left when it has nothing any more.
+  /// The one of many that has something is found, and left when it has nothing any more.
   @Test func theOneWhoHasSomethingIsFound() throws {
     try withFamily { allocator, root, parent, children in
       try allocator.setMax(Group.unlimited, of: parent)
@@ -148,8 +149,34 @@ import Testing
     }
   }
 
+  /// A tenant that stays at its limit costs the others fences ever less often: its cache has a sheaf again after 16 slow
+  /// operations, then after 32, 64, 128, and from then on after 255.
+  @Test func aTenantAtItsLimitFencesSeldom() throws {
+    try withAllocator { allocator in
+      let root = try allocator.makeCache("cache", size: 64)
+      let large = try allocator.makeChargedCache()
+      let group = try allocator.makeGroup("group")
+      var objects = try allocator.take(2, from: root, in: group)
+      try allocator.setMax(group.currentBytes, of: group)
+      let before = allocator.statistics.sheafFences
+      for _ in 0..<1_000 {
+        allocator.free(objects.removeLast())
+        objects.append(try allocator.allocate(from: root, in: group))
+        allocator.expectError(.groupLimit(group)) { () throws(AllocatorError) in
+          try allocator.allocate(from: large, in: group)
+        }
+      }
+      #expect((5...11).contains(allocator.statistics.sheafFences - before))
+      expectWhole(allocator)
+      for object in objects { allocator.free(object) }
+      allocator.release(group)
+      try allocator.destroy(large)
+      try allocator.destroy(root)
+    }
+  }
+
   /// Above `high` with nothing to be had: tried once for 64 pages that are charged, and again as soon as
-  /// somebody can give something.
+  /// a group can give something.
   @Test func aFruitlessReclaimIsRemembered() throws {
     try withAllocator { allocator in
       let root = try allocator.makeChargedCache()
@@ -157,7 +184,7 @@ import Testing
       let child = try allocator.makeGroup("child", below: parent)
       var objects = try allocator.take(2, from: root, in: child)
       try allocator.setHigh(slabOfOne, of: parent)
-      func events() -> Int { allocator.events(of: parent, local: true)[.high] }
+      func events() -> Int { allocator.events(of: parent, local: true).high }
       // 256 KiB are 8 slabs of one object.
       objects += try allocator.take(8, from: root, in: child)
       #expect(events() == 1)
@@ -180,30 +207,38 @@ import Testing
     }
   }
 
-  /// Whoever is refused does not do all the work of the process's workers, and its own first.
+  /// A thread that is refused does not do all the work of the process's workers, and its own first.
   @Test func helpingTheWorkersIsBounded() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let tenant = try allocator.makeGroup("tenant")
       let strangers = try (0..<200).map { try allocator.makeGroup("stranger-\($0)") }
       let own = try (0..<2).map { try allocator.makeGroup("own-\($0)", below: tenant) }
-      for group in strangers + own {
+      let early = try allocator.makeGroup("early", below: tenant)
+      for group in strangers + own + [early] {
         allocator.free(try allocator.allocate(from: root, in: group))
       }
       let last = Workers.most - 1
-      for index in 0..<last { allocator.state.pointee.lifecycle.workers.busy[index].lock() }
-      for group in strangers.dropLast(20) + own + strangers.suffix(20) {
-        try allocator.offline(group)
+      HeldLocks.beginFork()
+      for index in 0..<last {
+        unsafe allocator.lifecycle.pointee.workers.busy[index].lock().leaveLocked()
       }
-      allocator.state.helpWorkers(below: tenant)
-      #expect(own.allSatisfy { $0.state == .drained })
+      for group in [early] + strangers.dropLast(20) + own + strangers.suffix(20) {
+        try allocator.close(group)
+      }
+      allocator.helpWorkers(below: tenant)
+      #expect(own.allSatisfy { $0.state == .settled })
       #expect(strangers.allSatisfy { $0.state == .offline })
-      #expect(tenant.currentBytes == 0)
+      #expect(tenant.currentBytes == early.currentBytes)
+      // It ended long ago: nobody searches all that waits for it.
+      #expect(early.state == .offline)
       // Everything is below the root group: some of it.
-      allocator.state.helpWorkers(below: allocator.rootGroup)
-      #expect(strangers.count { $0.state == .drained } == 16)
-      for index in 0..<last { allocator.state.pointee.lifecycle.workers.busy[index].unlock() }
-      for group in strangers + own + [tenant] { allocator.release(group) }
+      allocator.helpWorkers(below: allocator.rootGroup)
+      #expect(strangers.count { $0.state == .settled } == 16)
+      for index in 0..<last {
+        unsafe allocator.lifecycle.pointee.workers.busy[index].alreadyHeld().unlock()
+      }
+      for group in strangers + own + [early, tenant] { allocator.release(group) }
       try allocator.destroy(root)
     }
   }

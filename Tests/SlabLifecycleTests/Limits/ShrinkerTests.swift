@@ -1,4 +1,5 @@
-// Shrinkers: the numbers that they are asked for, and who may do what while one is asked.
+// SPDX-License-Identifier: Apache-2.0
+// Shrinkers: the numbers that they are asked for, and what may be done while one is asked.
 
 import Glibc
 import SlabPlatform
@@ -132,13 +133,13 @@ import Testing
         }
       }
       let shrinker = try oracle.register(with: allocator, for: group)
-      try allocator.offline(group)
+      try allocator.close(group)
       allocator.expectError(.groupOffline) { () throws(AllocatorError) in
         try oracle.register(with: allocator, for: group)
       }
       // It holds the group by a handle of its own.
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 0)
       allocator.unregisterShrinker(shrinker)
     }
@@ -172,7 +173,7 @@ import Testing
     }
   }
 
-  /// Who unregisters waits for those inside; afterwards nobody comes.
+  /// A thread that unregisters waits for those inside; afterwards none comes.
   @Test func unregisterWaitsForThoseInside() throws {
     try withAllocator { allocator in
       let root = try allocator.makeChargedCache()
@@ -242,7 +243,7 @@ import Testing
         let reclaiming = TestThread { allocator.reclaim(bytes: slabOfOne, of: groups[0]) }
         #expect(eventually { isInside.with { $0 } })
         allocator.reclaim(bytes: slabOfOne, of: groups[1])
-        // Abandoned, and not ended while somebody is in its functions.
+        // Abandoned, and not ended while a thread is in its functions.
         #expect(ending.with { $0 } == nil && hoard.ended.with { $0 } == 0)
         mayLeave.with { $0 = true }
         reclaiming.join()
@@ -306,7 +307,7 @@ import Testing
       allocator.unregisterShrinker(try oracle.register(with: allocator, for: group))
       // A handle that was lost would keep it.
       allocator.release(group)
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
       #expect(allocator.statistics.groupsReleased == 1)
       try allocator.destroy(root)
     }

@@ -1,4 +1,5 @@
-// A turn of the workers of callbacks: what wakes them, what they must not run yet, and for whom they wait.
+// SPDX-License-Identifier: Apache-2.0
+// A turn of the workers of callbacks: what wakes them, what they must not run yet, and what they wait for.
 // Tests/mutations takes a line of each away.
 
 import SlabPlatform
@@ -18,7 +19,7 @@ import Testing
       // The first of these opens the sheaf, and is a callback itself.
       allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
       allocator.barrier()
-      let state = allocator.state
+      let state = allocator
       #expect(eventually { state.areCallbackWorkersAsleep })
       log.call(2, root)
       #expect(eventually { log.numbers == [1, 2] })
@@ -34,7 +35,7 @@ import Testing
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let log = CallbackLog(allocator)
-      let workers = Pointer<CallbackWorkers>(of: &allocator.state.pointee.callbacks.workers)
+      let workers = Pointer<CallbackWorkers>(of: &allocator.callbacks.pointee.workers)
       workers.pointee.isFlooded.store(true, ordering: .relaxed)
       log.call(1, root)
       allocator.barrier()
@@ -46,7 +47,7 @@ import Testing
   /// A barrier that is asked for while a callback waits for its grace period is over after that one.
   @Test func aBarrierGoesBehindWhatWaits() throws {
     try withAllocator { allocator in
-      let state = allocator.state
+      let state = allocator
       let root = try allocator.makeCache("cache", size: 64)
       let callback = BlockedCallback()
       let section = allocator.beginReading()
@@ -64,15 +65,15 @@ import Testing
     }
   }
 
-  /// While somebody counts live objects, none is freed after its grace period.
+  /// While a thread counts live objects, none is freed after its grace period.
   @Test func whoCountsIsWaitedFor() throws {
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let object = try allocator.allocate(from: root, in: nil)
-      try allocator.state.withoutFreeing {
+      try allocator.withoutFreeing {
         allocator.freeAfterGracePeriod(object)
         allocator.hurryCallbacks()
-        #expect(eventually { !allocator.state.isNoCallbackRunning })
+        #expect(eventually { !allocator.isNoCallbackRunning })
         // It has the object in hand.
         #expect(!eventually(within: 50_000_000) { root.sum(RootCache.Sum.deferred) == 0 })
       }
@@ -88,8 +89,8 @@ import Testing
     @Test func aQueueThatAnotherThreadHasAdopted() async {
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
-          let state = allocator.state
-          guard state.pointee.callbacks.queueCount > 1 else { return }
+          let state = allocator
+          guard state.callbacks.pointee.queueCount > 1 else { return }
           let root = try allocator.makeCache("cache", size: 64)
           let first = BlockedCallback()
           let second = BlockedCallback()
@@ -115,15 +116,15 @@ import Testing
 
 extension Pointer where Pointee == AllocatorState {
   fileprivate var areCallbackWorkersAsleep: Bool {
-    pointee.callbacks.workers.awake.load(ordering: .acquiring) == 0
+    callbacks.pointee.workers.awake.load(ordering: .acquiring) == 0
   }
 
   /// Whether no worker has callbacks in hand.
   var isNoCallbackRunning: Bool {
-    (0..<pointee.callbacks.queueCount).allSatisfy {
+    (0..<callbacks.pointee.queueCount).allSatisfy {
       callbackQueue($0).pointee.runner.load(ordering: .acquiring) == 0
     }
   }
 
-  var isInGracePeriod: Bool { pointee.gracePeriods.value.load(ordering: .acquiring) & 1 == 1 }
+  var isInGracePeriod: Bool { gracePeriods.pointee.value.load(ordering: .acquiring) & 1 == 1 }
 }

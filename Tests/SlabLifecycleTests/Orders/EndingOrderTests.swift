@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Orders of two threads in which an ending, a charge or a fork goes wrong if one line is missing: each is
 // forced at a pause point, and Tests/mutations takes the line away. In debug builds only.
 
@@ -25,7 +26,7 @@ import Testing
           }
           #expect(PausePoints.waitUntilReached(.beforeLinkingChild))
           try allocator.destroy(root)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.rootCachesReleased == 0)
           PausePoints.resume(.beforeLinkingChild)
           builder.join()
@@ -48,11 +49,33 @@ import Testing
             }
           }
           #expect(PausePoints.waitUntilReached(.beforeLinkingChild))
-          try allocator.offline(group)
-          allocator.waitUntilDrained()
+          try allocator.close(group)
+          allocator.waitUntilIdle()
           PausePoints.resume(.beforeLinkingChild)
           builder.join()
           #expect(allocator.statistics.childCachesCreated == 0)
+          allocator.release(group)
+          try allocator.destroy(root)
+        }
+      }
+    }
+
+    /// From the first refusal on everything is refused: no cache is found any more when the group begins to refuse.
+    @Test func noCacheIsFoundFromTheFirstRefusalOn() async {
+      await #expect(processExitsWith: .success) {
+        try withAllocator { allocator in
+          let root = try allocator.makeCache("cache", size: 64)
+          let group = try allocator.makeGroup("group")
+          allocator.free(try allocator.allocate(from: root, in: group))
+          #expect(group.child(of: root) != nil)
+          PausePoints.arm(.beforeGoingOffline)
+          let closer = TestThread { try! allocator.close(group) }
+          #expect(PausePoints.waitUntilReached(.beforeGoingOffline))
+          #expect(group.isOnline)
+          #expect(group.child(of: root) == nil)
+          PausePoints.resume(.beforeGoingOffline)
+          closer.join()
+          #expect(!group.isOnline)
           allocator.release(group)
           try allocator.destroy(root)
         }
@@ -94,15 +117,15 @@ import Testing
             #expect(throws: AllocatorError.self) { try allocator.allocate(from: root, in: group) }
           }
           #expect(PausePoints.waitUntilReached(.beforeAddingCharge))
-          try allocator.offline(group)
-          allocator.waitUntilDrained()
+          try allocator.close(group)
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.childCachesReleased == 0)
           PausePoints.resume(.beforeAddingCharge)
           charger.join()
           // Not for a moment.
           #expect(group.peakBytes == 0)
           allocator.release(group)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.childCachesReleased == 1)
           try allocator.destroy(root)
         }
@@ -127,13 +150,13 @@ import Testing
             }
           }
           #expect(PausePoints.waitUntilReached(.beforeAddingSlab))
-          if isDestroyed { try allocator.destroy(root) } else { try allocator.offline(group) }
-          allocator.waitUntilDrained()
+          if isDestroyed { try allocator.destroy(root) } else { try allocator.close(group) }
+          allocator.waitUntilIdle()
           PausePoints.resume(.beforeAddingSlab)
           maker.join()
           #expect(group.currentBytes == 0)
           allocator.release(group)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           #expect(allocator.statistics.childCachesReleased == 1)
           if !isDestroyed { try allocator.destroy(root) }
         }
@@ -149,15 +172,15 @@ import Testing
           let parent = try allocator.makeGroup("parent")
           let group = try allocator.makeGroup("group", below: parent)
           let object = try allocator.allocate(from: root, in: group)
-          try allocator.offline(group)
-          allocator.waitUntilDrained()
+          try allocator.close(group)
+          allocator.waitUntilIdle()
           withWorkersHeldOff(of: allocator) {
             // Handed over; and its caches wait for the worker.
             allocator.release(group)
             PausePoints.arm(.beforeUncharging)
             let freer = TestThread { allocator.free(object) }
             #expect(PausePoints.waitUntilReached(.beforeUncharging))
-            let mover = HeldUpThread { _ = allocator.state.runReparentQueue() }
+            let mover = HeldUpThread { _ = allocator.runReparentQueue() }
             #expect(mover.waits())
             PausePoints.resume(.beforeUncharging)
             freer.join()
@@ -214,12 +237,12 @@ import Testing
           let section = allocator.beginReading()
           log.call(1, plain)
           try allocator.destroy(root)
-          #expect(eventually { allocator.state.hasBarrierBatchInFlight })
+          #expect(eventually { allocator.hasBarrierBatchInFlight })
           PausePoints.arm(.beforeSleeping)
           #expect(PausePoints.waitUntilReached(.beforeSleeping))
           #expect(allocator.statistics.rootCachesReleased == 0)
           allocator.endReading(section)
-          #expect(eventually { allocator.state.isBarrierBatchMarked })
+          #expect(eventually { allocator.isBarrierBatchMarked })
           PausePoints.resume(.beforeSleeping)
           #expect(eventually { allocator.statistics.rootCachesReleased == 1 })
           try allocator.destroy(plain)
@@ -236,14 +259,17 @@ import Testing
           PausePoints.arm(.beforeSleeping)
           allocator.release(try allocator.makeGroup("group"))
           #expect(PausePoints.waitUntilReached(.beforeSleeping))
-          let pages = allocator.state.pages
-          pages.free(
-            pages.allocate(order: PageAllocator.largestOrder, for: .nobody)!, of: .nobody)
+          let pages = allocator.pages
+          var run = pages.allocate(order: PageAllocator.largestOrder, for: .nobody)!
+          // As if it had been used: what is still zero the system has already.
+          run.isZero = false
+          pages.free(run, of: .nobody)
           #expect(eventually { pages.pointee.hasExcess.load(ordering: .relaxed) })
           func returnedBytes() -> Int {
-            pages.pointee.lock.lock()
-            defer { pages.pointee.lock.unlock() }
-            return pages.pointee.returnedBytes
+            let lock = pages.pointee.lock.lock()
+            let bytes = pages.pointee.returnedBytes
+            lock.unlock()
+            return bytes
           }
           let before = returnedBytes()
           PausePoints.resume(.beforeSleeping)
@@ -253,7 +279,7 @@ import Testing
       }
     }
 
-    /// Who gives the last handle back has descriptors in hand that are on no list any more: fork waits.
+    /// The thread that gives the last handle back has descriptors in hand that are on no list any more: fork waits.
     @Test(.enabled(if: !isSanitized)) func forkWaitsForDescriptorsInHand() async {
       await #expect(processExitsWith: .success) {
         prepareForForks()
@@ -261,9 +287,9 @@ import Testing
           let root = try allocator.makeCache("cache", size: 64)
           let group = try allocator.makeGroup("group")
           let object = try allocator.allocate(from: root, in: group)
-          try allocator.offline(group)
+          try allocator.close(group)
           allocator.free(object)
-          allocator.waitUntilDrained()
+          allocator.waitUntilIdle()
           // Its child cache is shut down, and waits for the handle.
           PausePoints.arm(.beforeFreeingDescriptors)
           let releaser = TestThread { allocator.release(group) }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Orders of two threads in which a grace period, a barrier or a deferred free goes wrong if one line is
 // missing or two are swapped: each is forced at a pause point, and Tests/mutations changes the lines. In
 // debug builds only.
@@ -37,20 +38,18 @@ import Testing
     @Test func aSectionThatIsCountedBeforeTheFence() async {
       await #expect(processExitsWith: .success) {
         var configuration = AllocatorConfiguration()
-        configuration.stallNanoseconds = 1_000_000
+        configuration.stallTimeout = .milliseconds(1)
         try withAllocator(configuration: configuration) { allocator in
-          let state = allocator.state
-          let old = state.pointee.readers.word.first
+          let state = allocator
+          let old = state.readers.pointee.word.first
           PausePoints.arm(.afterFlip)
           let waiter = HeldUpThread { allocator.synchronize() }
           #expect(PausePoints.waitUntilReached(.afterFlip))
-          state.pointee.region.increment(at: old)
+          state.region.pointee.increment(at: old)
           PausePoints.resume(.afterFlip)
-          let stalls = Pointer<GracePeriodSequence>(of: &state.pointee.gracePeriods)
-          #expect(
-            eventually { waiter.isOver || stalls.pointee.stalls.load(ordering: .relaxed) > 0 })
+          #expect(eventually { waiter.isOver || state.counters.pointee.stalls.value > 0 })
           #expect(!waiter.isOver)
-          state.pointee.region.increment(at: old + Readers.endedOffset)
+          state.region.pointee.increment(at: old + Readers.endedOffset)
           waiter.join()
         }
       }
@@ -76,7 +75,7 @@ import Testing
             PausePoints.resume(.beforeCookie)
             #expect(
               eventually {
-                log.numbers.contains(2) || allocator.state.isInGracePeriod
+                log.numbers.contains(2) || allocator.isInGracePeriod
               })
             #expect(!log.numbers.contains(2))
             allocator.endReading(section)
@@ -109,7 +108,7 @@ import Testing
 
     // MARK: - Barriers
 
-    /// A barrier's head runs before who has put it in goes on: it does not end the barrier, which then
+    /// A barrier's head runs before the thread that has put it in goes on: it does not end the barrier, which then
     /// would end twice.
     @Test func aBarriersHeadThatRunsAtOnce() async {
       await #expect(processExitsWith: .success) {
@@ -121,8 +120,8 @@ import Testing
           PausePoints.arm(.afterEntraining)
           let waiter = TestThread { allocator.barrier() }
           #expect(PausePoints.waitUntilReached(.afterEntraining))
-          let state = allocator.state
-          let barrier = Pointer<Barrier>(of: &state.pointee.callbacks.barrier)
+          let state = allocator
+          let barrier = Pointer<Barrier>(of: &state.callbacks.pointee.barrier)
           let before = barrier.pointee.outstanding.load(ordering: .acquiring)
           allocator.endReading(section)
           #expect(eventually { barrier.pointee.outstanding.load(ordering: .acquiring) < before })
@@ -148,10 +147,10 @@ import Testing
           PausePoints.arm(.beforeBarrierCookie)
           try allocator.destroy(root)
           #expect(PausePoints.waitUntilReached(.beforeBarrierCookie))
-          #expect(allocator.state.isBarrierBatchMarked)
+          #expect(allocator.isBarrierBatchMarked)
           // As another worker would: there is no cookie, and the mark is gone.
-          #expect(!allocator.state.runBarrierBatch())
-          #expect(!allocator.state.isBarrierBatchMarked)
+          #expect(!allocator.runBarrierBatch())
+          #expect(!allocator.isBarrierBatchMarked)
           PausePoints.resume(.beforeBarrierCookie)
           #expect(eventually { allocator.statistics.rootCachesReleased == 1 })
         }
@@ -159,18 +158,18 @@ import Testing
     }
 
     /// A barrier is over while a batch waits for the next one, behind another callback: the batch waits on,
-    /// and so does who asked for a barrier then.
+    /// and so does a thread that asked for a barrier then.
     @Test func aBatchWaitsForItsOwnBarrier() throws {
       try withAllocator { allocator in
         let plain = try allocator.makeCache("plain", size: 64)
         let root = try allocator.makeCache("type-safe", size: 64, options: .typeSafe)
-        let state = allocator.state
+        let state = allocator
         let first = BlockedCallback()
         let second = BlockedCallback()
         try first.call(in: 0, blocks: true, of: allocator, plain)
         #expect(eventually { first.hasBegun })
         let waiter = TestThread { allocator.barrier() }
-        let barrier = Pointer<Barrier>(of: &state.pointee.callbacks.barrier)
+        let barrier = Pointer<Barrier>(of: &state.callbacks.pointee.barrier)
         #expect(eventually { barrier.pointee.sequence.load(ordering: .acquiring) & 1 == 1 })
         try second.call(in: 0, blocks: true, of: allocator, plain)
         try allocator.destroy(root)
@@ -203,7 +202,7 @@ import Testing
     // MARK: - Deferred frees
 
     /// An object that is being freed is not counted as deferred any more: else it would hide one that a
-    /// user has, and a cache would be destroyed under him.
+    /// user has, and a cache would be destroyed under that user.
     @Test func anObjectThatIsBeingFreedHidesNoOther() async {
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
@@ -251,27 +250,28 @@ import Testing
       }
     }
 
-    /// A flush fences: by a membarrier, or by a turn of the slots' locks. Without it a sequence may still
+    /// A flush fences: by a membarrier, or by a turn of the stripes' locks. Without it a sequence may still
     /// be at work in the sheaf.
     @Test func aFlushFences() async {
       await #expect(processExitsWith: .success) {
         try withAllocator { allocator in
-          let state = allocator.state
+          let state = allocator
           let root = try allocator.makeCache("cache", size: 64)
           allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
           allocator.barrier()
-          let deferred = Pointer<DeferredFrees>(of: &state.pointee.callbacks.deferred)
-          let workers = Pointer<CallbackWorkers>(of: &state.pointee.callbacks.workers)
+          let deferred = Pointer<DeferredFrees>(of: &state.deferredFrees.pointee)
+          let workers = Pointer<CallbackWorkers>(of: &state.callbacks.pointee.workers)
           #expect(eventually { workers.pointee.awake.load(ordering: .acquiring) == 0 })
           // Said already: then nobody is kicked, and the flush is ours.
           deferred.pointee.isUsed.store(true, ordering: .sequentiallyConsistent)
           allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: nil))
-          switch state.pointee.region.mode {
+          switch state.region.pointee.mode {
           case .restartableSequences:
             FaultInjection.failCall(1, of: .membarrier, with: .noMemory)
             #expect(!state.flushDeferredFrees())
             #expect(FaultInjection.end() == 1)
-          case .lockedSlots:
+          case .lockedStripes:
+            HeldLocks.beginFork()
             state.region.pointee.prepareForFork()
             let flusher = HeldUpThread { state.flushDeferredFrees() }
             #expect(flusher.waits())
@@ -288,15 +288,15 @@ import Testing
 
   extension Pointer where Pointee == AllocatorState {
     var isBarrierBatchMarked: Bool {
-      pointee.lifecycle.barrierBatch.isMarked.load(ordering: .acquiring)
+      lifecycle.pointee.barrierBatch.isMarked.load(ordering: .acquiring)
     }
 
     /// Whether a batch waits for a barrier that has been asked for.
     var hasBarrierBatchInFlight: Bool {
-      pointee.registry.lock.lock()
-      defer { pointee.registry.lock.unlock() }
-      return pointee.lifecycle.barrierBatch.cookie != 0
+      let registry = lockRegistry()
+      let cookie = lifecycle.pointee.barrierBatch.cookie
+      registry.unlock()
+      return cookie != 0
     }
-
   }
 #endif

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Articles that list what the sources have are compared with them: a row for every public call in that
 // about costs, and in that about errors no line that the process never ends with.
 
@@ -11,8 +12,9 @@ import Testing
 
   /// Types whose members are stored values.
   private static let values = [
-    "Configuration", "Design", "EndingPolicy", "Events", "SlabCacheOptions", "SlabError",
-    "SlabStatistics", "Statistics", "Cache",
+    "CounterKind", "EndingPolicy", "LifecycleDesign", "LimitPolicy", "MemoryPolicy",
+    "PerCPUMode", "SlabError",
+    "SlabStatistics", "Statistics", "Cache", "Snapshot",
   ]
   /// Members that cost nothing worth a row.
   private static let trivial = ["==", "hash", "description"]

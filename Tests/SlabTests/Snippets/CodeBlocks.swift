@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 // The pieces of code in a text in Markdown, and what is wrong with the way in which they are marked.
 
 import Foundation
 
 struct CodeBlocks {
-  /// The fences that there are. "sh" and "text" are not looked at.
-  static let languages = ["swift", "sh", "text"]
+  /// The fences that there are. "sh" and "text" are not looked at; "c" and "cpp" are compiled by Tests/CLibrary/run.
+  static let languages = ["swift", "c", "cpp", "sh", "text"]
 
   private(set) var swift: [String] = []
   private(set) var problems: [String] = []

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code of documentation comments and of docs/, compiled and run: see SnippetTests.
 
 import Slab
@@ -13,7 +14,7 @@ extension Snippets {
       var session = try sessions.allocate(Session(user: 42), in: tenant)
       session.value.requests += 1
       // end
-      #expect(session.take().requests == 1)
+      #expect(session.consume().requests == 1)
       try tenant.close()
       try sessions.destroy()
     }
@@ -25,16 +26,27 @@ extension Snippets {
       let session = try sessions.allocate(Session(user: 42), in: tenant)
       try tenant.close()
       // end
-      #expect(session.take().user == 42)
-      await tenant.drained()
+      #expect(session.consume().user == 42)
+      try await tenant.waitUntilDrained()
       try sessions.destroy()
+    }
+
+    @Test func limits() throws {
+      let plan = try MemoryGroup.root.makeChild(named: "plan", max: 1 << 20)
+      // snippet
+      var limits = plan.limits
+      limits.high = limits.max.map { $0 / 4 * 3 }
+      try plan.setLimits(limits)
+      // end
+      #expect(plan.limits == MemoryGroup.Limits(max: 1 << 20, high: 3 << 18))
+      try plan.close()
     }
 
     @Test func shared() throws {
       let tenant = try MemoryGroup.root.makeChild(named: "tenant-1")
       do {
         // snippet
-        let sessions = try SlabCache<Shared<Session>>(named: "session")
+        let sessions = try SlabCache<SharedObject<Session>>(named: "session")
         let session = try sessions.allocate(sharing: Session(user: 42), in: tenant)
         let other = session.share()
         // end

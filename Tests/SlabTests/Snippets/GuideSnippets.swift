@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code of the articles, compiled and run. What stands between `// snippet` and `// end` is there,
 // word for word: see SnippetTests.
 
@@ -33,7 +34,7 @@ final class Recent: Shrinker {
   func add(_ entry: consuming Slot<Entry>) {
     var entry: Slot<Entry>? = entry
     entries.withLock { entries in
-      _ = entries.appendIfPossible(entry.take()!)
+      _ = entries.appendIfPossible { entry.take()! }
     }
   }
 
@@ -77,7 +78,7 @@ extension Snippets {
       // end
       var users: [UInt64] = []
       // snippet
-      try MemoryGroup.with(tenant) {
+      try MemoryGroup.withCurrent(tenant) {
         let other = try sessions.allocate(Session(user: 43))
         users.append(other.value.user)
       }
@@ -97,10 +98,10 @@ extension Snippets {
       // snippet
       try tenant.close()
       _ = consume session
-      await tenant.drained()
+      try await tenant.waitUntilDrained()
       // end
-      #expect(tenant.current == 0)
-      await poor.drained()
+      #expect(tenant.usage == 0)
+      try await poor.waitUntilDrained()
       try sessions.destroy()
     }
 
@@ -118,7 +119,7 @@ extension Snippets {
       // snippet
       let parsed = try nodes.allocate(Node(depth: 1), in: tenant)
       let depth = parsed.value.depth
-      let node = parsed.take()  // moved out; the memory is free
+      let node = parsed.consume()  // moved out; the memory is free
       // end
       #expect(depth == node.depth)
       let links = try SlabCache<Link>(named: "guide-link")
@@ -129,7 +130,7 @@ extension Snippets {
       }
       do {
         // snippet
-        let pool = try SlabCache<Shared<Pool>>(named: "pool")
+        let pool = try SlabCache<SharedObject<Pool>>(named: "pool")
         let first = try pool.allocate(sharing: Pool(size: 4), in: tenant)
         let second = first.share()
         // end
@@ -141,11 +142,11 @@ extension Snippets {
       // snippet
       let maybe = nodes.allocateIfPossible(in: tenant) { Node(depth: 2) }
       // end
-      #expect(maybe?.take().depth == 2)
+      #expect(maybe?.consume().depth == 2)
       // snippet
       var batch = SlabArray<Slot<Node>>(in: tenant)
       try batch.reserveCapacity(100)
-      try batch.append(count: 100) { span throws(SlabError) in
+      try batch.append(addingCount: 100) { span throws(SlabError) in
         try nodes.allocate(filling: &span, in: tenant) { Node(depth: $0) }
       }
       // end
@@ -153,7 +154,7 @@ extension Snippets {
       batch.removeAll()
       _ = consume batch
       try tenant.close()
-      await tenant.drained()
+      try await tenant.waitUntilDrained()
       try links.destroy()
       try nodes.destroy()
     }
@@ -162,7 +163,7 @@ extension Snippets {
       let tenant = try MemoryGroup.root.makeChild(named: "guide-3")
       // snippet
       var samples = SlabArray<Double>(in: tenant)
-      try samples.append(contentsOf: [1, 2, 3])
+      try samples.append(copying: [1, 2, 3])
       samples[0] = 4
       let sum = samples.indices.reduce(0) { $0 + samples[$1] }
       // end
@@ -184,6 +185,15 @@ extension Snippets {
       try customer.setMax(8 << 20)
       let freed = customer.reclaim(bytes: 1 << 20)
       // end
+      // snippet
+      var limits = customer.limits
+      limits.high = 6 << 20
+      try customer.setLimits(limits)
+      // end
+      // snippet
+      let session = try customer.makeChild(named: "session-1", memory: .shared)
+      // end
+      #expect(session.memory == .shared)
       #expect(freed == 0)
       var names: [String] = []
       let buffer = try SlabBuffer(zeroed: 100, in: customer)
@@ -193,7 +203,7 @@ extension Snippets {
       let parts =
         figures.objects + figures.freeInSlabs + figures.inherited + figures.unused + figures.below
       // end
-      #expect(parts == customer.current && names == ["core:size-112"] && buffer.byteCount == 100)
+      #expect(parts == customer.usage && names == ["core:size-112"] && buffer.byteCount == 100)
       let alarm = Task {
         var alarms: [Int] = []
         // snippet
@@ -233,8 +243,8 @@ extension Snippets {
       // SAFETY: the nodes were leaked, and nobody has them any more.
       unsafe try request.discard()
       // end
-      await request.drained()
-      #expect(request.current == 0)
+      try await request.waitUntilDrained()
+      #expect(request.usage == 0)
       try tenant.close()
       try nodes.destroy()
     }

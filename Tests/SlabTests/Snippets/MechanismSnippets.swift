@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code of the articles about errors, allocators, debugging, raw caches and the current group: see
 // SnippetTests.
 
@@ -11,7 +12,7 @@ private struct Service {
 
   // snippet
   func handle(_ request: [Int], of tenant: MemoryGroup) async throws -> Int {
-    try await MemoryGroup.with(tenant) {
+    try await MemoryGroup.withCurrent(tenant) {
       var values = SlabArray<Int>()  // charged to the tenant
       for value in request { try values.append(value) }
       await Task.yield()
@@ -55,7 +56,7 @@ extension Snippets {
       #expect(store("text", for: tenant).status == 200)
       let long = String(repeating: "x", count: 10_000)
       #expect(store(long, for: tenant) == (507, "/guide-1 has no room for 10000 bytes"))
-      #expect(store(String(repeating: long, count: 500), for: tenant).status == 413)
+      #expect(store(String(repeating: long, count: 500), for: tenant).status == 507)
       #expect(depth(from: nodes, in: tenant) == 1)
       try tenant.close()
       #expect(store("text", for: tenant).status == 410)
@@ -101,11 +102,11 @@ extension Snippets {
       // snippet
       print(try SlabAllocator.shared.slabinfo(of: tenant))
       let figures = SlabAllocator.shared.statistics
-      print("\(figures.groupsDying) groups closed and still there")
+      print("\(figures.groupsDying) dying groups")
       print("\(figures.systemBytes) bytes of the system")
       // end
       #expect(try SlabAllocator.shared.slabinfo(of: tenant).contains("guide-node"))
-      #expect(node.take().depth == 1)
+      #expect(node.consume().depth == 1)
       try tenant.close()
       try nodes.destroy()
     }
@@ -142,7 +143,7 @@ extension Snippets {
       // snippet
       let node = unsafe try messages.allocate(in: tenant)
       // SAFETY: the head is the object's own first 16 bytes, which readers do not look at.
-      unsafe SlabAllocator.shared.call(node) { head in
+      unsafe SlabAllocator.shared.callAfterGracePeriod(node) { head in
         unsafe SlabAllocator.shared.free(head)
       }
       // end
@@ -168,7 +169,7 @@ extension Snippets {
       let session = unsafe sessions.adopt(context.assumingMemoryBound(to: Session.self))
       // end
       #expect(user == 42)
-      #expect(session.take().user == 42)
+      #expect(session.consume().user == 42)
       try tenant.close()
       try sessions.destroy()
     }
@@ -183,7 +184,7 @@ extension Snippets {
       // snippet
       try await withThrowingTaskGroup(of: Int.self) { tasks in
         for tenant in tenants {
-          MemoryGroup.with(tenant) {
+          MemoryGroup.withCurrent(tenant) {
             tasks.addTask { try nodes.allocate(Node(depth: 1)).value.depth }
           }
         }
@@ -193,7 +194,7 @@ extension Snippets {
       #expect(total == 2 && tenants[1].peak > 0)
       // snippet
       let task = Task.detached {
-        try MemoryGroup.with(tenant) { try nodes.allocate(Node(depth: 2)).value.depth }
+        try MemoryGroup.withCurrent(tenant) { try nodes.allocate(Node(depth: 2)).value.depth }
       }
       // end
       #expect(try await task.value == 2)

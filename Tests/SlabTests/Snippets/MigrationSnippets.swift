@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code of the migration guide, before and after: see SnippetTests.
 
 import Glibc
@@ -105,8 +106,8 @@ extension Snippets {
       unsafe try request.discard()
       // end
       #expect(sum == 14)
-      await request.drained()
-      #expect(request.current == 0)
+      try await request.waitUntilDrained()
+      #expect(request.usage == 0)
       try tenant.close()
       try leaves.destroy()
       try branches.destroy()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The code of the article about readers: see SnippetTests.
 
 import Slab
@@ -44,7 +45,7 @@ final class Settings: Sendable {
   func replace(with version: consuming Version) throws(SlabError) {
     let new = UInt(bitPattern: unsafe try versions.allocate(version, in: .root).leak())
     let old = current.exchange(new, ordering: .acquiringAndReleasing)
-    // SAFETY: it was leaked, and whoever exchanges it owns it; readers may still look at it.
+    // SAFETY: it was leaked, and the thread that exchanges it owns it; readers may still look at it.
     unsafe versions.adopt(pointer(old)).freeAfterGracePeriod()
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The example of the README. What stands between `// snippet` and `// end` is there, word for word:
 // see SnippetTests.
 
@@ -21,18 +22,18 @@ extension Snippets {
 
       var session = try sessions.allocate(Session(user: 42), in: tenant)  // a Slot: frees itself
       session.value.requests += 1
-      print(tenant.current)  // 4096: one page, and the tenant's alone
+      print(tenant.usage)  // 4096: one page, and the tenant's alone
 
-      try MemoryGroup.with(tenant) {  // in tasks as well
+      try MemoryGroup.withCurrent(tenant) {  // in tasks as well
         let other = try sessions.allocate(Session(user: 43))
         print(other.value.user)
       }
 
       try tenant.close()  // returns at once; frees go on working
       // end
-      #expect(tenant.current == 4096)
-      #expect(session.take().requests == 1)
-      await tenant.drained()
+      #expect(tenant.usage == 4096)
+      #expect(session.consume().requests == 1)
+      try await tenant.waitUntilDrained()
       try sessions.destroy()
     }
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every piece of Swift in a text for readers is compiled, and run, by a test in this folder: it equals,
 // but for its indentation, what stands there between `// snippet` and `// end`. The texts are all files
 // in Markdown and the documentation comments of the library.
@@ -64,7 +65,7 @@ import Testing
     #expect(shown.count >= 50)
   }
 
-  @Test(arguments: ["swift", "sh", "text"])
+  @Test(arguments: ["swift", "c", "cpp", "sh", "text"])
   func aFenceIsReadByItsLanguage(_ language: String) {
     let blocks = CodeBlocks(in: ["text", "```\(language)", "  let one = 1", "```", "text"])
     #expect(blocks.swift == (language == "swift" ? ["let one = 1"] : []))

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs each path often enough that its cache is warm, and says that it did.
 
 import Slab
@@ -7,7 +8,7 @@ struct HotPath {
   static func main() throws {
     let tenant = try MemoryGroup.root.makeChild(named: "tenant")
     let sessions = try SlabCache<Session>(named: "session")
-    let shared = try SlabCache<Shared<Session>>(named: "shared-session")
+    let shared = try SlabCache<SharedObject<Session>>(named: "shared-session")
     var session = Session()
     session.words[1] = 1
     var sum: UInt = 0
@@ -16,13 +17,14 @@ struct HotPath {
       sum &+= slotIfPossible(sessions, tenant, session)
       sum &+= try sharedSlot(shared, tenant, session)
       sum &+= readSection(session)
-      sum &+= try MemoryGroup.with(tenant) { () throws(SlabError) in
+      sum &+= try MemoryGroup.withCurrent(tenant) { () throws(SlabError) in
         try slotInCurrentGroup(sessions, session)
       }
     }
     sum &+= try runArrays(tenant, session)
     try tenant.close()
     print("sum \(sum)")
+    try Operations.run()
   }
 
   static func runArrays(_ tenant: MemoryGroup, _ session: Session) throws(SlabError) -> UInt {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The paths that must stay short, a function each: `.ci/hot_path` reads their machine code.
 //
 // Each is what a user would write, with nothing unsafe. The check takes every function of this file;
@@ -20,7 +21,7 @@ func slotInGroup(
   return slot.value.words[1]
 }
 
-/// The same for the group that is in effect here.
+/// The same for the current group.
 @inline(never)
 func slotInCurrentGroup(
   _ sessions: SlabCache<Session>, _ session: Session
@@ -42,7 +43,7 @@ func slotIfPossible(
 /// An object with two owners, one after the other.
 @inline(never)
 func sharedSlot(
-  _ sessions: SlabCache<Shared<Session>>, _ group: MemoryGroup, _ session: Session
+  _ sessions: SlabCache<SharedObject<Session>>, _ group: MemoryGroup, _ session: Session
 ) throws(SlabError) -> UInt {
   let slot = try sessions.allocate(sharing: session, in: group)
   let other = slot.share()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What Swift cannot say: an opaque sink, and the macros of sched.h.
 
 #ifndef SLAB_BENCHMARK_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // liburcu beside our reader grace periods: its flavours `memb` (threads register; membarrier on the
 // waiting side) and `bp` (threads need not register).
 //

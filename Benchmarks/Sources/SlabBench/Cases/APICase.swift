@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `api`: what the typed interface costs beside the core's, a class and a pointer.
 
 extension Bench {
@@ -28,13 +29,24 @@ extension Bench {
     try figure("UnsafeMutablePointer", "ns", "pair/pointer")
     try figure(
       "Slot : UnsafeMutablePointer", "ratio", "pair/ratio-pointer", atMost: Self.goalBesideHeap)
-    try figure("Slot, group in effect, in a task", "ns", "task/current")
+    try figure("Slot, current group, in a task", "ns", "task/current")
     try figure("more than with a named group", "ns", "task/over-current", atMost: 6)
-    try figure("Slot, group in effect, on a thread", "ns", "thread/current")
+    try figure("Slot, current group, on a thread", "ns", "thread/current")
     try figure("more than with a named group, there", "ns", "thread/over-current")
     try figure("SharedSlot in a group", "ns", "more/shared")
     try figure("\(APILoops.batch) Slots in bulk, each", "ns", "more/bulk")
     try figure("RCU.read", "ns", "more/read")
+    try figure("SlabArray grows, an element", "ns", "append/slab")
+    try figure("SlabArray : Array", "ratio", "append/ratio-array", atMost: 1.2)
+    try figure("SlabArray grows by 10, an element", "ns", "append-ten/slab")
+    try figure("SlabArray : Array, by 10", "ratio", "append-ten/ratio-array", atMost: 1.2)
+    try figure("SlabArray is read by index", "ns", "index/slab")
+    try figure("SlabArray : Array, by index", "ratio", "index/ratio-array", atMost: 1.2)
+    for size in APIMeasurement.blockSizes {
+      try figure("SlabBuffer of \(size) KiB", "ns", "block-\(size)/slab")
+      try figure(
+        "SlabBuffer : malloc, \(size) KiB", "ratio", "block-\(size)/ratio-malloc", atMost: 2)
+    }
     report.figures += try figures(of: endings)
     report.remarks = [
       "All in one process, turn by turn; all write the same 64 bytes, and the class's instance has a",

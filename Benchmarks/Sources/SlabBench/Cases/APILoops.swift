@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The loops of `api`: pairs of allocation and end, each written as its users write it. All write the
 // same 64 bytes and show the object to an opaque sink.
 
@@ -21,7 +22,7 @@ struct APILoops: Sendable {
 
   let raw: RawSlabCache
   let typed: SlabCache<Payload>
-  let shared: SlabCache<Shared<Payload>>
+  let shared: SlabCache<SharedObject<Payload>>
   let group: MemoryGroup
   let payload = Payload()
 
@@ -43,7 +44,7 @@ struct APILoops: Sendable {
     }
   }
 
-  /// Charged to the group in effect.
+  /// Charged to the current group.
   @inline(never)
   func slotsOfCurrentGroup(pairs: Int) {
     for _ in 0..<pairs {

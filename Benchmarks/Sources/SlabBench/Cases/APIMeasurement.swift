@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `api`: typed slots beside the core's own pair, a class's and a pointer's, turn by
-// turn on one thread; and the group in effect beside one that is named, in a task and outside.
+// turn on one thread; and the current group beside one that is named, in a task and outside.
 
 import Dispatch
 import Slab
@@ -9,6 +10,9 @@ enum APIMeasurement {
   private static var pairs: Int { 1_500_000 }
   private static var warmUpPairs: Int { 30_000 }
   private static var samples: Int { 5 }
+
+  /// Sizes of the blocks that are made beside malloc's, in KiB.
+  static var blockSizes: [Int] { [64, 1 << 10, 4 << 10] }
 
   static func run() throws {
     let loops = try APILoops()
@@ -23,12 +27,28 @@ enum APIMeasurement {
         "more",
         [("shared", loops.sharedSlots), ("bulk", loops.bulk), ("read", loops.sections)])
       timeCurrentGroup("thread", loops)
+      timeStorage(StorageLoops(group: loops.group))
     }
     runInTask { timeCurrentGroup("task", loops) }
   }
 
+  private static func timeStorage(_ loops: StorageLoops) {
+    takeTurns("append", [("slab", loops.slabArrayAppends), ("array", loops.arrayAppends)])
+    takeTurns(
+      "append-ten", [("slab", loops.slabArrayAppendsOfTen), ("array", loops.arrayAppendsOfTen)])
+    takeTurns("index", [("slab", loops.slabArrayReads), ("array", loops.arrayReads)])
+    for size in blockSizes {
+      takeTurns(
+        "block-\(size)",
+        [
+          ("slab", { loops.slabBuffers(of: size << 10, pairs: $0) }),
+          ("malloc", { loops.blocks(of: size << 10, pairs: $0) }),
+        ])
+    }
+  }
+
   private static func timeCurrentGroup(_ key: String, _ loops: APILoops) {
-    MemoryGroup.with(loops.group) {
+    MemoryGroup.withCurrent(loops.group) {
       takeTurns(key, [("named", loops.slots), ("current", loops.slotsOfCurrentGroup)])
     }
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parent's side: rounds of children, and what their answers amount to.
 
 import Slab
@@ -15,7 +16,7 @@ struct Bench {
     peers = Peer.all.filter(\.isInstalled)
     missing = Peer.all.filter { !$0.isInstalled }
     let allocator = try SlabAllocator()
-    mode = allocator.statistics.perCPUMode
+    mode = allocator.statistics.perCPUMode.rawValue
     // SAFETY: nothing of it is in use.
     unsafe allocator.unmapEverything()
   }

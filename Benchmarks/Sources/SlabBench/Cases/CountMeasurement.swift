@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `count`: loops of pairs that callgrind can tell by their functions' names.
 
 import Slab
@@ -12,6 +13,6 @@ enum CountMeasurement {
     PairMeasurement.slabPairs(allocator, cache, group, pairs: pairs)
     PairMeasurement.mallocBatches(pairs: pairs)
     PairMeasurement.mallocPairs(pairs: pairs)
-    print("mode=\(allocator.statistics.perCPUMode)")
+    print("mode=\(allocator.statistics.perCPUMode.rawValue)")
   }
 }

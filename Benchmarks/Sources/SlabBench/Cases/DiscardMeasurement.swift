@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of the second part of `api`: the end of a tenant with all its objects, by the user's
 // thread on the first CPU, and what the allocator's worker has to do for it on the second.
 
@@ -35,16 +36,16 @@ enum DiscardMeasurement {
       // The first time pays for the memory.
       for sample in 0...samples {
         var tenant: Tenant? = try Tenant(cache, count: objectCount)
-        let before = allocator.statistics.workerNanoseconds
+        let before = allocator.statistics.workerTime
         let start = Time.now
         try way.end(tenant!)
         let end = Time.now
         // Its handle, without which the group can be released.
         tenant = nil
-        allocator.waitUntilDrained()
+        allocator.waitUntilIdle()
         guard sample > 0 else { continue }
         calls.append(Double(end - start))
-        workers.append(Double(allocator.statistics.workerNanoseconds - before))
+        workers.append((allocator.statistics.workerTime - before) / .nanoseconds(1))
       }
       emit("\(way.name)/call", calls.median)
       emit("\(way.name)/worker", workers.median)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `dying`: allocations of another tenant on the first CPU, while groups are dying
 // on the second, where the allocator's worker runs as well.
 //
@@ -78,7 +79,7 @@ enum DyingMeasurement {
       },
     ])
     try tenant.close()
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     return results[0]
   }
 

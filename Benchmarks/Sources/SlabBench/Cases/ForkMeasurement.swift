@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `fork`: how long a call of fork takes in the parent, beside threads that only spin and
 // beside threads whose groups come and go. The allocator is the same, and as large.
 
@@ -19,7 +20,7 @@ enum ForkMeasurement {
     for _ in 0..<turns {
       measure(into: &spinning) { Time.spin(nanoseconds: 100_000) }
       measure(into: &churning) { liveOnce(allocator, cache) }
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
     }
     spinning.report(as: "spinning")
     churning.report(as: "churning")

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `groups`: the whole life of a group, among 1,000 to 100,000 others.
 
 extension Bench {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `groups`.
 
 import Slab
@@ -7,9 +8,9 @@ enum GroupsMeasurement {
 
   /// The whole life of groups among `live` others; the worker is on the second CPU, or with
   /// `cpus` 1 on the user's.
-  static func run(live: Int, cpus: Int) throws {
+  static func run(live: Int, cpus: Int, memory: MemoryPolicy) throws {
     Processors.pin(to: 0)
-    var ring = try TenantRing(live: live)
+    var ring = try TenantRing(live: live, memory: memory)
     let before = ring.allocator.statistics.systemBytes
     // A worker inherits the CPUs of the thread that starts it.
     if cpus > 1 {
@@ -18,15 +19,16 @@ enum GroupsMeasurement {
     }
     try ring.fill()
     let held = ring.allocator.statistics.systemBytes - before
+    emit("charged", Double(ring.allocator.rootGroup.usage) / Double(live))
     emit("bytes", Double(held) / Double(live))
     try ring.replace(max(live, 20_000))
-    ring.allocator.waitUntilDrained()
+    ring.allocator.waitUntilIdle()
 
     let statistics = ring.allocator.statistics
     let start = (wall: Time.now, process: Time.ofProcess, thread: Time.ofThread)
     try ring.replace(cycles)
     let replaced = (wall: Time.now, thread: Time.ofThread)
-    ring.allocator.waitUntilDrained()
+    ring.allocator.waitUntilIdle()
     let end = (wall: Time.now, process: Time.ofProcess)
     let count = Double(cycles)
     emit("wall", Double(end.wall - start.wall) / count)
@@ -41,7 +43,7 @@ enum GroupsMeasurement {
 
     let reading = Time.readingCost
     let steps = try ring.replaceByStep(cycles / 2)
-    ring.allocator.waitUntilDrained()
+    ring.allocator.waitUntilIdle()
     for (index, name) in ["offline", "free", "release", "create", "allocate"].enumerated() {
       emit("step-\(name)", steps[index] - reading)
     }
@@ -51,7 +53,7 @@ enum GroupsMeasurement {
     guard (try? allocator.makeTenant("first").close()) != nil else {
       fatalError("slab-bench: no group")
     }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 }
 

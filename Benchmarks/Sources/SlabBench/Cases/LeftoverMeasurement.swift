@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `leftover`: a million child caches come and go.
 
 import CBenchmark
@@ -79,6 +80,6 @@ private struct Wave {
       unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: objects[index])!)
     }
     groups.removeAll(keepingCapacity: true)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 }

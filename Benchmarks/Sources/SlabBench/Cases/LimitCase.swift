@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `limit`: what a tenant at its limit costs others, and itself.
 
 extension Bench {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `limit`: what a tenant at its limit costs others, and itself.
 
 import CBenchmark
@@ -44,7 +45,7 @@ enum LimitMeasurement {
         unsafe cache.free(UnsafeMutableRawPointer(bitPattern: objects[index])!)
       }
       self.objects = objects.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
-      try group.setMax(group.current)
+      try group.setMax(group.usage)
     }
 
     /// At its limit over and over: a cache that has a sheaf, and another one that gets no slab.
@@ -137,7 +138,7 @@ enum LimitMeasurement {
     for count in [10, 20_000] {
       let family = try Family(count, allocator)
       let large = try RawSlabCache(named: "large-\(count)", objectSize: 2048, of: allocator)
-      try family.parent.setMax(family.parent.current)
+      try family.parent.setMax(family.parent.usage)
       var latencies = Latencies(capacity: 1000)
       // The first ones take what there is.
       for round in 0..<1100 {
@@ -160,7 +161,7 @@ enum LimitMeasurement {
       ("high-none", 10_000, false), ("high-few", 10, true), ("high", 10_000, true),
     ] {
       let family = try Family(count, allocator)
-      if hasHigh { try family.parent.setHigh(family.parent.current / 2) }
+      if hasHigh { try family.parent.setHigh(family.parent.usage / 2) }
       let objects = 100_000
       let start = Time.now
       for _ in 0..<objects {
@@ -170,7 +171,7 @@ enum LimitMeasurement {
       emit(key, Double(Time.now - start) / Double(objects))
       // SAFETY: nobody has an object of it in use.
       try unsafe family.parent.discard()
-      allocator.waitUntilDrained()
+      allocator.waitUntilIdle()
     }
   }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `offline`: latencies on the first CPU while groups are dying on the second,
 // where the allocator's worker runs as well.
 
@@ -31,7 +32,7 @@ enum OfflineMeasurement {
     guard (try? allocator.makeTenant("first").close()) != nil else {
       fatalError("slab-bench: no group")
     }
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 
   private static func timeOffline(
@@ -65,7 +66,7 @@ enum OfflineMeasurement {
     results[0].report(as: key)
     for group in own.groups { try? group.close() }
     own.freeAndRelease()
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 
   private static func timeAllocation(
@@ -96,7 +97,7 @@ enum OfflineMeasurement {
     ])
     results[0].report(as: key)
     try tenant.close()
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
   }
 
   /// Allocates more than a sheaf holds, so that the slow path is among it, each with a clock.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `pair`: slab beside each peer, in one process each, turn by turn.
 
 extension Bench {

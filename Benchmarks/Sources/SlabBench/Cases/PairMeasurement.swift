@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `pair`: slab and the malloc of this process, turn by turn.
 //
 // Both do the same: allocate, write one byte, show the pointer to an opaque sink, free.
@@ -37,15 +38,31 @@ enum PairMeasurement {
         key: "batch-2-shared", title: "300 at a time, 2 in one group", isBatched: true,
         groups: [0, 0]),
     ]
+
+    /// Of isolated groups, and then the same of groups that share slabs.
+    static let shared = [
+      Pattern(key: "isolated-once", title: "freed at once", isBatched: false, groups: [0]),
+      Pattern(key: "shared-once", title: "freed at once", isBatched: false, groups: [2]),
+      Pattern(key: "isolated-batch", title: "300 at a time", isBatched: true, groups: [0]),
+      Pattern(key: "shared-batch", title: "300 at a time", isBatched: true, groups: [2]),
+      Pattern(
+        key: "isolated-once-2", title: "freed at once, 2 threads", isBatched: false,
+        groups: [0, 1]),
+      Pattern(
+        key: "shared-once-2", title: "freed at once, 2 threads", isBatched: false,
+        groups: [2, 3]),
+    ]
   }
 
-  static func run() throws {
+  static func run(_ patterns: [Pattern] = Pattern.all) throws {
     let allocator = try SlabAllocator()
     let cache = try RawSlabCache(named: "object-64", objectSize: objectBytes, of: allocator)
     let groups = [
       try allocator.makeTenant("tenant-1"), try allocator.makeTenant("tenant-2"),
+      try allocator.rootGroup.makeChild(named: "shared-1", memory: .shared),
+      try allocator.rootGroup.makeChild(named: "shared-2", memory: .shared),
     ]
-    for pattern in Pattern.all where pattern.groups.count <= Processors.allowed.count {
+    for pattern in patterns where pattern.groups.count <= Processors.allowed.count {
       var slab: [Double] = []
       var peer: [Double] = []
       var ratios: [Double] = []

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `readers` and `dying`.
 
 extension Bench {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `readers`: reader grace periods of slab and of liburcu, turn by turn.
 //
 // The threads that run callbacks are on the second CPU, whoever reads, waits and calls on the first.

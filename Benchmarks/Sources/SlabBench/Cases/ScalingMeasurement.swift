@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The child's side of `scaling`: what the destruction of K child caches costs.
 
 import CBenchmark
@@ -87,7 +88,7 @@ private struct Crowd {
       unsafe allocator.free(UnsafeMutableRawPointer(bitPattern: object)!)
     }
     groups.removeAll(keepingCapacity: true)
-    allocator.waitUntilDrained()
+    allocator.waitUntilIdle()
     objects.removeAll(keepingCapacity: true)
   }
 }

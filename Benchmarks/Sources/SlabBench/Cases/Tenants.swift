@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Groups as the cases use them: 8 objects of 3 sizes, 1,792 bytes.
 
 import CBenchmark
@@ -25,7 +26,9 @@ struct TenantRing {
   private let names: [String]
   private var oldest = 0
 
-  init(live: Int, configuration: SlabAllocator.Configuration = .init()) throws {
+  init(live: Int, memory: MemoryPolicy = .isolated) throws {
+    var configuration = SlabAllocator.Configuration()
+    configuration.memory = memory
     allocator = try SlabAllocator(configuration: configuration)
     var caches: [RawSlabCache] = []
     for size in TenantShape.sizes {

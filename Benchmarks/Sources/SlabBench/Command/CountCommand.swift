@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `slab-bench count`: instructions a pair, by callgrind. They repeat exactly, whatever else the
 // machine does.
 //

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // `slab-bench [CASE ...]`.
 
 import ArgumentParser
 
 enum CaseName: String, CaseIterable, ExpressibleByArgument {
-  case pair, groups, offline, leftover, scaling, readers, dying, api, limit, fork
+  case pair, beyond, groups, shared, offline, leftover, scaling, readers, dying, api, limit, fork
   /// `offline` and `scaling`.
   case destroy
   case all
@@ -12,7 +13,10 @@ enum CaseName: String, CaseIterable, ExpressibleByArgument {
     switch self {
     case .destroy: [.offline, .scaling]
     case .all:
-      [.pair, .groups, .offline, .leftover, .scaling, .readers, .dying, .api, .fork, .limit]
+      [
+        .pair, .beyond, .groups, .shared, .offline, .leftover, .scaling, .readers, .dying, .api,
+        .fork, .limit,
+      ]
     default: [self]
     }
   }
@@ -23,7 +27,9 @@ struct RunCommand: ParsableCommand {
     commandName: "run", abstract: "Runs cases and reports (the default).",
     discussion: """
       pair      allocate + write + free of 64 bytes charged to a group
+      beyond    pairs of 64 to 1,024 bytes with more objects than a CPU's sheaf holds
       groups    a group's whole life, with 1,000 to 100,000 others alive
+      shared    groups that share slabs beside isolated ones: memory, life, pairs
       offline   latencies while 100,000 groups are dying
       leftover  what a million child caches leave behind
       scaling   destroying 5,584 to 558,400 child caches
@@ -60,7 +66,9 @@ struct RunCommand: ParsableCommand {
       let result =
         switch name {
         case .pair: try bench.runPair()
+        case .beyond: try bench.runBeyond()
         case .groups: try bench.runGroups()
+        case .shared: try bench.runShared()
         case .offline: try bench.runOffline()
         case .leftover: try bench.runLeftover()
         case .readers: try bench.runReaders()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program `slab-bench`.
 //
 //   slab-bench [CASE ...]     the parent: runs itself again and again, and reports

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What ends a run.
 
 enum BenchError: Error, CustomStringConvertible {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Running this program again, with another malloc.
 
 import Glibc

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who has reader grace periods: slab, and liburcu where the trait `urcu` is on.
 
 import CBenchmark
@@ -57,7 +58,7 @@ struct SlabSide: GracePeriodSide {
     for index in 0..<count {
       // SAFETY: the array has `count` heads.
       let head = unsafe UnsafeMutableRawPointer(bitPattern: heads)! + index * Self.headBytes
-      unsafe allocator.call(head) { _ in bench_note_callback() }
+      unsafe allocator.callAfterGracePeriod(head) { _ in bench_note_callback() }
     }
   }
 
@@ -65,7 +66,7 @@ struct SlabSide: GracePeriodSide {
     for _ in 0..<count {
       // SAFETY: the object is ours until its callback, and has room for a head.
       let object = try! unsafe cache.allocate(in: group)
-      unsafe allocator.call(object) { object in
+      unsafe allocator.callAfterGracePeriod(object) { object in
         unsafe SlabAllocator.shared.free(object)
         bench_note_callback()
       }

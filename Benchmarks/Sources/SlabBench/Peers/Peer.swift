@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The allocators to compare with: the C library's own, and those that are preloaded in its place.
 
 import Glibc

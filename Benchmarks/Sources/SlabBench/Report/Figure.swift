@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A measured quantity: one sample a round, the median of which is compared with the goal.
 
 struct Figure {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The machine, and how much of it others used: what a reader must know to trust the figures.
 
 import Glibc

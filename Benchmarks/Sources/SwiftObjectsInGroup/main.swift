@@ -1,0 +1,1 @@
+../SwiftObjects/main.swift
