@@ -24,10 +24,12 @@ let package = Package(
         .linkedLibrary($0, .when(traits: ["urcu"]))
       }),
     // One program, built with the C library's malloc and with ours.
-    .executableTarget(name: "SwiftObjects"),
+    .target(name: "SwiftSessions"),
+    .executableTarget(name: "SwiftObjects", dependencies: ["SwiftSessions"]),
     .executableTarget(
       name: "SwiftObjectsInGroup",
       dependencies: [
+        "SwiftSessions",
         .product(name: "Slab", package: "swift-slab"),
         .product(name: "SlabMalloc", package: "swift-slab"),
       ]),
@@ -55,7 +57,6 @@ for target in package.targets where !["CBenchmark", "CUserspaceRCU"].contains(ta
     .enableUpcomingFeature("InferIsolatedConformances"),
     .enableUpcomingFeature("ImmutableWeakCaptures"),
   ]
-  if target.name == "SwiftObjectsInGroup" { target.swiftSettings?.append(.define("IN_GROUP")) }
   if Context.environment["SLAB_WARNINGS_AS_ERRORS"] != nil {
     target.swiftSettings?.append(.treatAllWarnings(as: .error))
   }
