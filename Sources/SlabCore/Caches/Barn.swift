@@ -18,7 +18,8 @@
 //             objects, and up to what the group may have in all its barns (`BarnBounds`)
 //   shrinks   at each round of the idle clock, by what was not needed since the round before (IdleClock.swift)
 //   ends      with the cache's sheaf, by the same threads: the idle clock, a reclaim before a charge is refused,
-//             `shrink`, the hand of ColdSheaves.swift, a setting, the fence worker. The objects go back to their slabs
+//             `shrink` of the root's own cache and of the shared one, the hand of ColdSheaves.swift, a setting, the fence
+//             worker. The objects go back to their slabs
 //
 // An object in the barn is looked at when it goes back to its slab, as one in a sheaf: an object that was freed twice
 // is found there at the latest.

@@ -4,8 +4,8 @@
 // each CPU). And of one that shrinks several go back at a time.
 //
 // What is ahead stands in no place of its own: it is the empty slabs of the cache's partial list. So it is charged, it is in
-// `slabinfo` and in the statistics, and it ends where an empty slab does: in a reclaim before any charge is refused, by
-// `shrink`, with a cache that is cold (IdleClock.swift), with the group or the root.
+// `slabinfo` and in the statistics, and it ends where an empty slab does: in a reclaim before any charge is refused, with a cache
+// that is cold (IdleClock.swift), with the group or the root, by `shrink` where it is the root's own or shared by groups.
 //
 //   which caches   those that have a barn: they turn over a page of objects on a CPU or more, and the idle clock looks after
 //                  them. Not those of large objects, and of a constructor, which would run ahead of need as well
