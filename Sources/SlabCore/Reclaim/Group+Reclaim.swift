@@ -23,19 +23,19 @@ extension Pointer where Pointee: HasEndings & ~Copyable {
 
   /// Tries to make `current` of a group fall by so many bytes. O(depth + groups below with shrinkers or idle
   /// memory, and their caches); calls shrinkers; takes the registry lock many times; may wait for fences. Not
-  /// recursive.
+  /// recursive. The caller does not try again as a refused charge does, so idle memory that other threads have in hand is
+  /// waited for, with a bound.
   ///
-  /// - Parameter first: the group to begin with, at or below the other one.
   /// - Returns: by how much `current` fell, or 0 if it did not.
   @discardableResult
-  package func reclaim(
-    bytes: Int, of group: Pointer<Group>, from first: Pointer<Group>? = nil
-  ) -> Int {
+  package func reclaim(bytes: Int, of group: Pointer<Group>) -> Int {
     var goal = Goal(group: group, bytes: bytes)
-    reclaim(from: first ?? group, until: &goal)
+    reclaim(from: group, until: &goal)
+    if !goal.isReached { _ = waitForIdleReturns() }
     return goal.reclaimed
   }
 
+  /// The same, beginning with a group at or below the goal's.
   fileprivate func reclaim(from first: Pointer<Group>, until goal: inout Goal) {
     guard goal.bytes > 0, !Threads.isReclaiming else { return }
     Threads.isReclaiming = true
@@ -218,9 +218,10 @@ extension Pointer where Pointee == Group {
       guard excess > 0, !Threads.isReclaiming, !group.isFruitless(at: current) else { continue }
       group.note(.high)
       let allocator = Pointer<EndingsState>(seenAs: group.pointee.allocator)
-      let reclaimed = allocator.reclaim(bytes: excess, of: group, from: self)
+      var goal = Goal(group: group, bytes: excess)
+      allocator.reclaim(from: self, until: &goal)
       // Relaxed, as all of it: a hint that saves work.
-      group.pointee.fruitlessAt.store(reclaimed > 0 ? 0 : current, ordering: .relaxed)
+      group.pointee.fruitlessAt.store(goal.reclaimed > 0 ? 0 : current, ordering: .relaxed)
     }
   }
 
