@@ -87,7 +87,7 @@ private enum EndingInACallback: UInt64, CaseIterable {
           try life.live()
           try life.act(.useTheRoots, at: hop)
           allocator.waitUntilIdle()
-          #expect(allocator.brokenInvariant() == nil)
+          expectWhole(allocator)
           let code = Shared(-1)
           var forking: TestThread?
           standing(at: hop, of: life) {

@@ -58,7 +58,7 @@ private func useAllocatorOnce(
   #expect(useAllocator(allocator, root: root, group: group, checked: false) == 0)
   allocator.release(group)
   allocator.waitUntilIdle()
-  #expect(allocator.brokenInvariant() == nil)
+  expectWhole(allocator)
 }
 
 @Suite(.inTurn, .enabled(if: !isSanitized)) struct ForkTests {

@@ -46,7 +46,7 @@ import Testing
       #expect(allocator.statistics.chargedBytes == 0)
       #expect(allocator.statistics.rootCaches == 0)
       #expect(allocator.statistics.groupsLive == 0)
-      #expect(allocator.core.brokenInvariant() == nil)
+      expectWhole(allocator.core)
     }
   }
 
