@@ -82,7 +82,8 @@ let package = Package(
       name: "SlabLifecycleTests", dependencies: ["SlabCore", "SlabPlatform", "SlabTestSupport"]),
     .testTarget(
       name: "SlabTests", dependencies: ["Slab", "SlabCore", "SlabPlatform", "SlabTestSupport"]),
-    .testTarget(name: "SlabMountTests", dependencies: ["Slab", "SlabMount"]),
+    .testTarget(
+      name: "SlabMountTests", dependencies: ["Slab", "SlabMount", "SlabTestSupport"]),
     .testTarget(
       name: "SlabServerTests", dependencies: ["SlabServer", "Slab", "SlabTestSupport"]),
     .testTarget(

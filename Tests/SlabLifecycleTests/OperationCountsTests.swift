@@ -42,7 +42,8 @@ import Testing
     }
   }
 
-  @Suite(.inTurn) struct OperationCountsTests {
+  // The counter of system calls is one for the process, so no two of these at a time.
+  @Suite(.inTurn, .serialized) struct OperationCountsTests {
     /// An allocator without threads of its own: whatever an operation leaves to workers is done by `waitUntilIdle`.
     private func withQuiet(_ body: (Allocator) throws -> Void) throws {
       var configuration = AllocatorConfiguration()

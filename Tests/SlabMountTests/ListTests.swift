@@ -4,6 +4,7 @@
 #if FUSE
   import Foundation
   import Glibc
+  import SlabTestSupport
   import Testing
 
   @testable import Slab
@@ -42,11 +43,12 @@
             place = directory.place
           }
           // Also the one that the listing stands at.
-          var generator = SystemRandomNumberGenerator()
-          let gone = Array(groups.keys.shuffled(using: &generator).prefix(1500))
-          for name in gone {
-            try groups[name]!.close()
-            groups[name] = nil
+          try withSeed { seed in
+            var generator = SeededGenerator(seed: seed)
+            for name in groups.keys.sorted().shuffled(using: &generator).prefix(1500) {
+              try groups[name]!.close()
+              groups[name] = nil
+            }
           }
           for index in 0..<1500 { groups["n\(index)"] = try root.makeChild(named: "n\(index)") }
           var behind: [String] = []

@@ -184,12 +184,13 @@
         try withCaches { _, path, lines in
           let shown = try shell(
             """
+            port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
             prometheus-node-exporter --path.procfs=$1 --collector.disable-defaults \
-              --collector.slabinfo --web.listen-address=127.0.0.1:9917 2>/dev/null &
+              --collector.slabinfo --web.listen-address=127.0.0.1:$port 2>/dev/null &
             exporter=$!
             trap 'kill $exporter' EXIT
             for try in $(seq 600); do
-              curl -sf 127.0.0.1:9917/metrics >$1.metrics && break
+              curl -sf 127.0.0.1:$port/metrics >$1.metrics && break
               sleep 0.1
             done
             grep -v '^\\(go\\|process\\|promhttp\\)_' $1.metrics

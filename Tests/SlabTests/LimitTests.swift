@@ -47,7 +47,10 @@ private final class Hoard: Shrinker {
   static let page = 4096
 
   init() throws {
-    allocator = try SlabAllocator()
+    // What a group is charged is compared a moment later.
+    var configuration = SlabAllocator.Configuration()
+    configuration.idleRoundMilliseconds = 0
+    allocator = try SlabAllocator(configuration: configuration)
     pages = try SlabCache(named: "page", of: allocator)
     group = try allocator.rootGroup.makeChild(named: "tenant", max: 64 * Self.page)
   }

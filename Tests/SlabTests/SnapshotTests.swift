@@ -8,7 +8,10 @@ import Testing
 
 @Suite(.inTurn) struct SnapshotTests {
   private func withTree(_ body: (SlabAllocator, MemoryGroup) throws -> Void) throws {
-    let allocator = try SlabAllocator()
+    // What is compared is read a moment later.
+    var configuration = SlabAllocator.Configuration()
+    configuration.idleRoundMilliseconds = 0
+    let allocator = try SlabAllocator(configuration: configuration)
     do {
       let top = try allocator.rootGroup.makeChild(named: "top", max: 1 << 30, high: 1 << 29)
       let cache = try RawSlabCache(named: "kilobyte", objectSize: 1024, of: allocator)

@@ -174,9 +174,7 @@ import Testing
     try withAllocator { allocator in
       let root = try allocator.makeCache("cache", size: 64)
       let group = try allocator.makeShared(max: 100 * 64)
-      for _ in 0..<1000 {
-        allocator.freeAfterGracePeriod(try allocator.allocate(from: root, in: group))
-      }
+      _ = try allocator.freeAfterGracePeriods(1000, from: root, in: group)
       allocator.release(group)
       allocator.barrier()
       try allocator.destroy(root)
