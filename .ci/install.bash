@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# For scripts that run in the repository's folder and have `run`: packages of the system. Steps of .ci/run that run beside each
+# other take turns with apt.
+
+mkdir -p .build
+apt_lock=$PWD/.build/apt.lock
+
+# install COMMAND-OR-FILE PACKAGE ...: by apt-get, if it is not there. Another step may be at it, and a command that is there
+# need not work before its package is whole. What a package starts does not keep the lock.
+install() {
+  local wanted=$1
+  shift
+  (
+    flock 9
+    if ! command -v "$wanted" >/dev/null && ! [ -e "$wanted" ]; then
+      run apt-get update -qq 9>&-
+      run apt-get install -y -qq "$@" 9>&-
+    fi
+  ) 9>"$apt_lock"
+}
