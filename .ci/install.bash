@@ -13,6 +13,8 @@ install() {
   (
     flock 9
     if ! command -v "$wanted" >/dev/null && ! [ -e "$wanted" ]; then
+      # What a run that was ended has left half-way.
+      run dpkg --configure -a 9>&-
       run apt-get update -qq 9>&-
       run apt-get install -y -qq "$@" 9>&-
     fi
