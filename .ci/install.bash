@@ -12,9 +12,11 @@ install() {
   shift
   (
     flock 9
+    # What a run that was ended has left half-way, in a runlevel in which no service is started.
+    if [ -n "$(dpkg --audit)" ]; then
+      run env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive dpkg --configure -a 9>&-
+    fi
     if ! command -v "$wanted" >/dev/null && ! [ -e "$wanted" ]; then
-      # What a run that was ended has left half-way.
-      run dpkg --configure -a 9>&-
       run apt-get update -qq 9>&-
       run apt-get install -y -qq "$@" 9>&-
     fi

@@ -32,11 +32,11 @@ package func withAllocator(
 }
 
 /// Records an issue that names the broken invariant, if there is one. Of threads only the allocator's workers may be at it:
-/// what they have in hand is on no list for a moment. What is broken stays so.
+/// what they have in hand is on no list for a moment. What is broken stays so, unless the idle clock mends it.
 package func expectWhole(
   _ allocator: Allocator, sourceLocation: SourceLocation = #_sourceLocation
 ) {
-  let end = SystemCall.monotonicNanoseconds + 10_000_000_000
+  let end = SystemCall.monotonicNanoseconds + 2_000_000_000
   while let broken = allocator.brokenInvariant() {
     guard SystemCall.monotonicNanoseconds < end else {
       Issue.record("\(broken)", sourceLocation: sourceLocation)

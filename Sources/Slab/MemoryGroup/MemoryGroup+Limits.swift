@@ -60,7 +60,8 @@ extension MemoryGroup {
 
   /// Tries to make room: endings that wait for workers, then shrinkers, empty slabs and what sheaves
   /// hold, of this group first and then of those below it. O(groups and caches below); calls shrinkers;
-  /// may wait for fences, and for 40 ms at most for memory that other threads are giving back. Nothing in a shrinker's call.
+  /// may wait for fences, and some 40 ms for memory that other threads are giving back, at each group that it looks at. Nothing
+  /// in a shrinker's call.
   ///
   /// - Returns: by how many bytes `usage` fell; it may be more or less.
   @discardableResult

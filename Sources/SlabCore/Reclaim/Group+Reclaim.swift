@@ -23,15 +23,15 @@ extension Pointer where Pointee: HasEndings & ~Copyable {
 
   /// Tries to make `current` of a group fall by so many bytes. O(depth + groups below with shrinkers or idle
   /// memory, and their caches); calls shrinkers; takes the registry lock many times; may wait for fences. Not
-  /// recursive. The caller does not try again as a refused charge does, so idle memory that other threads have in hand is
-  /// waited for, with a bound.
+  /// recursive. A caller may not try again as a refused charge does, so idle memory that other threads have in hand is
+  /// waited for, with a bound; not in a shrinker's call or a callback, for which others wait.
   ///
   /// - Returns: by how much `current` fell, or 0 if it did not.
   @discardableResult
   package func reclaim(bytes: Int, of group: Pointer<Group>) -> Int {
     var goal = Goal(group: group, bytes: bytes)
     reclaim(from: group, until: &goal)
-    if !goal.isReached { _ = waitForIdleReturns() }
+    if !goal.isReached, !Threads.isReclaiming, !isInCallback { _ = waitForIdleReturns() }
     return goal.reclaimed
   }
 
